@@ -1,0 +1,110 @@
+/* Channels carry values between tasks.
+ *
+ * A channel has `cap` slots of `size` bytes and two kinds of end-points, each counted. With cap 0 a send meets a
+ * receive. Senders and receivers are served first in, first out. Senders and receivers never wait at once, but for one
+ * task that selects on both ends.
+ *
+ * When the last rn_tx closes, receivers take what is left, then get -EPIPE; when the last rn_rx closes, senders get
+ * -EPIPE at once, and what is still buffered goes to the element's destructor.
+ *
+ * Every end-point has one owner: a task, a scope, a connection or a loop. The owner may use it; so may the tasks of an
+ * owning scope (and of scopes inside it), and the callbacks of an owning loop (try_ and push only). Anyone else gets
+ * -EPERM and needs a rn_tx_dup(). What an owner still holds when it ends is closed.
+ */
+#pragma once
+
+#include <runnel/base.h>
+
+struct rn_tx {
+    uint32_t slot, gen; /* all zero: none */
+};
+struct rn_rx {
+    uint32_t slot, gen;
+};
+struct rn_end { /* either of the two; the slot tells which */
+    uint32_t slot, gen;
+};
+struct rn_scope;
+struct rn_loop;
+
+static inline struct rn_end rn_end_tx(struct rn_tx tx)
+{
+    return (struct rn_end){tx.slot, tx.gen};
+}
+static inline struct rn_end rn_end_rx(struct rn_rx rx)
+{
+    return (struct rn_end){rx.slot, rx.gen};
+}
+
+#define RN_ELEM_ENDS_MAX 4
+struct rn_elem {
+    size_t   size;                   /* of a value; 0 is fine, < 64 KiB */
+    void   (*destroy)(void *value);  /* for values that nobody will receive; runs unlocked in the task that closed */
+    uint8_t  n_ends;                 /* end-points inside a value: they travel with it */
+    uint16_t ends[RN_ELEM_ENDS_MAX]; /* offsets of their struct rn_end, rn_tx or rn_rx */
+};
+
+/* Open a channel. The caller (task, or loop in a callback) owns both ends.
+ * Returns 0, -EINVAL (size or cap out of range), -ENOMEM.  Suspends: no. */
+#define rn_chan_open(size, cap, ret_tx, ret_rx) \
+    rn_chan_open_at(RN_SITE(), &(const struct rn_elem){.size = (size)}, cap, ret_tx, ret_rx)
+#define rn_chan_open_elem(elem, cap, ret_tx, ret_rx) rn_chan_open_at(RN_SITE(), elem, cap, ret_tx, ret_rx)
+RN_API int rn_chan_open_at(const struct rn_site *site, const struct rn_elem *elem, size_t cap, struct rn_tx *ret_tx,
+                           struct rn_rx *ret_rx);
+
+/* Send one value (copied).
+ * Suspends: until a receiver or a slot takes it, the last receiver closes, or `deadline` passes.
+ * Returns:  0, -EPIPE, -ETIMEDOUT, -ECANCELED, -EPERM, -EBADF (closed, also meanwhile). */
+#define rn_tx_send(tx, value, deadline) rn_tx_send_at(RN_SITE(), tx, value, deadline)
+RN_API int rn_tx_send_at(const struct rn_site *site, struct rn_tx tx, const void *value, rn_time deadline);
+
+/* Receive one value. -EPIPE: every sender is gone and the buffer is empty. */
+#define rn_rx_recv(rx, ret_value, deadline) rn_rx_recv_at(RN_SITE(), rx, ret_value, deadline)
+RN_API int rn_rx_recv_at(const struct rn_site *site, struct rn_rx rx, void *ret_value, rn_time deadline);
+
+/* The same without waiting: -EAGAIN. Never suspends. From a task or a callback. */
+RN_API int rn_tx_try_send(struct rn_tx tx, const void *value);
+RN_API int rn_rx_try_recv(struct rn_rx rx, void *ret_value);
+
+/* Send without waiting; a full ring (cap >= 1, else -EINVAL) gives up its oldest value to the caller.
+ * Returns 0 (sent), 1 (sent, *ret_evicted holds the value that had to go), -EPIPE, -EPERM, -EBADF. */
+RN_API int rn_tx_push(struct rn_tx tx, const void *value, void *ret_evicted);
+
+/* One more end-point of the same kind, owned by the caller. 0, -EBADF, -ENOMEM. */
+RN_API int rn_tx_dup(struct rn_tx tx, struct rn_tx *ret_tx);
+RN_API int rn_rx_dup(struct rn_rx rx, struct rn_rx *ret_rx);
+
+/* Close. Wakes the tasks that use this very end-point with -EBADF. 0, -EBADF, -EPERM. Never suspends. */
+RN_API int  rn_tx_close(struct rn_tx tx);
+RN_API int  rn_rx_close(struct rn_rx rx);
+RN_API void rn_tx_closep(struct rn_tx *tx); /* closes and clears; {0} is fine */
+RN_API void rn_rx_closep(struct rn_rx *rx);
+
+/* Move end-points of the caller to a scope or a loop. All or none: 0, -EBADF, -EPERM. */
+RN_API int rn_end_to_scope(const struct rn_end ends[], size_t n, struct rn_scope scope);
+RN_API int rn_end_to_loop(const struct rn_end ends[], size_t n, struct rn_loop *loop);
+
+/* Queued values, and capacity; snapshots. -EBADF. */
+RN_API int64_t rn_chan_len(struct rn_end end);
+RN_API int64_t rn_chan_cap(struct rn_end end);
+
+/* Select: wait until one of several operations can go on, and do that one.
+ *
+ *     struct rn_case c[] = {RN_CASE_RECV(jobs, &job), RN_CASE_RECV(stop, NULL)};
+ *     switch (rn_select(c, 2, RN_FOREVER)) { case 0: ...c[0].result... }
+ *
+ * Cases with an all-zero end-point are ignored. Among those that are ready one is chosen uniformly; its index is returned and
+ * its `result` set: 0, -EPIPE, -EBADF or -EPERM (an end that is closed or not the caller's counts as ready).
+ * Suspends: until one is ready or `deadline` passes (0: a default case).
+ * Returns:  an index, -ETIMEDOUT, -ECANCELED, -EINVAL (more than 4080 cases). */
+enum rn_case_op { RN_OP_SEND, RN_OP_RECV };
+struct rn_case {
+    enum rn_case_op op;
+    struct rn_end   end;
+    void           *value; /* sent from, or received into; NULL with size 0, or to drop what is received */
+    int             result;
+};
+#define RN_CASE_SEND(tx, value_) {RN_OP_SEND, rn_end_tx(tx), (void *)(value_), 0}
+#define RN_CASE_RECV(rx, value_) {RN_OP_RECV, rn_end_rx(rx), (value_), 0}
+#define rn_select(cases, n, deadline) rn_select_at(RN_SITE(), cases, n, deadline)
+RN_API int rn_select_at(const struct rn_site *site, struct rn_case cases[], size_t n, rn_time deadline);

@@ -1,0 +1,36 @@
+/* Nothing leaks silently: what lives, who holds it, what can never wake.
+ *
+ * Dead is a proof: the least fix-point over ownership. Live are running and runnable tasks and those that wait for something from outside
+ * (a descriptor, a timer, a deadline, a blocking job); and whoever waits on an object that a live or unknown holder can serve. The rest
+ * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm. */
+#pragma once
+
+#include <stdio.h>
+
+#include <runnel/base.h>
+#include <runnel/runtime.h>
+
+enum rn_task_state { RN_TASK_FREE, RN_TASK_RUNNING, RN_TASK_RUNNABLE, RN_TASK_PARKED };
+enum rn_wait_kind {
+    RN_WAIT_NONE, RN_WAIT_CHAN_SEND, RN_WAIT_CHAN_RECV, RN_WAIT_SELECT, RN_WAIT_SLEEP, RN_WAIT_FD_READ, RN_WAIT_FD_WRITE,
+    RN_WAIT_SCOPE, RN_WAIT_BLOCKING
+};
+
+struct rn_task_info {
+    uint32_t              id;
+    const char           *name;
+    enum rn_task_state    state;
+    enum rn_wait_kind     wait;
+    const struct rn_site *born;      /* where it was started */
+    const struct rn_site *wait_site; /* where it waits, or NULL */
+    rn_time               wait_ns;   /* for how long, coarse */
+    bool                  dead;      /* the verdict of the last leak check */
+};
+
+/* Call fn for each task of `rt`, from any thread, without stopping anything: each record is consistent in itself. Stops when fn
+ * returns false. */
+RN_API void        rn_tasks_each(const struct rn_runtime *rt, bool (*fn)(void *arg, const struct rn_task_info *info), void *arg);
+RN_API const char *rn_wait_name(enum rn_wait_kind wait); /* "chan send", "select", "IO wait", ... (Go's words) */
+
+/* Count the dead of `rt` and write one line for each group to `out` (may be NULL). From any thread. */
+RN_API int rn_leak_check(struct rn_runtime *rt, FILE *out);

@@ -1,0 +1,69 @@
+/* The loop of a worker, for those who write protocols on it (rnet). Applications use tasks.
+ *
+ * Callbacks run on the loop's own thread between two task turns, must not wait, and may not call anything that
+ * suspends. One turn: due timers, inbox, events (all of a batch are sorted before the first callback), callbacks, tasks,
+ * deferred work, epoll.
+ */
+#pragma once
+
+#include <runnel/base.h>
+#include <runnel/fd.h>
+
+struct rn_loop;
+struct rn_runtime;
+
+/* The loop of the calling task or callback; NULL on a plain thread. */
+RN_API struct rn_loop *rn_loop_self(void);
+RN_API uint32_t        rn_loop_index(const struct rn_loop *loop);
+/* Loop `i` of the runtime, NULL past the last. */
+RN_API struct rn_loop *rn_loop_at(struct rn_runtime *rt, uint32_t i);
+
+/* Loop watches: a descriptor whose events go to a callback. Edge-triggered, registered once for both directions. `events` are
+ * EPOLL* bits. The loop owns the descriptor; rn_fd_close() from this loop only. After it no callback comes any more. */
+typedef void rn_event_fn(void *arg, uint32_t events);
+#define rn_loop_watch(fd, kind, fn, arg, ret) rn_loop_watch_at(RN_SITE(), fd, kind, fn, arg, ret)
+RN_API int rn_loop_watch_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn, void *arg,
+                            struct rn_fd *ret_fd);
+/* Deliver `events` once more in the next turn, although no edge came (a budget ran out). */
+RN_API void rn_loop_again(struct rn_fd fd, uint32_t events);
+
+/* Work posted to a loop from any thread (the inbox). The node is the caller's, must stay valid until `fn` runs, and may be posted
+ * again from then on. FIFO per poster. Returns 0, or -ESHUTDOWN after the runtime began to end. */
+struct rn_post {
+    struct rn_post *next;
+    void          (*fn)(struct rn_post *post);
+};
+RN_API int rn_loop_post(struct rn_loop *loop, struct rn_post *post);
+
+/* Work for the end of this turn, before epoll: for output gathered during the turn. The same node is queued at most once. */
+struct rn_defer {
+    struct rn_defer *next;
+    void           (*fn)(struct rn_defer *defer);
+    bool             queued;
+};
+RN_API void rn_loop_defer(struct rn_defer *defer);
+
+/* Callback timers, embedded in the caller's record; zero-initialised is disarmed. Only from the thread of the loop that it was
+ * armed on. Arm: O(1), replaces an earlier arming; the callback runs once, at or after `when`. Disarm is synchronous:
+ * after it the callback does not come. */
+struct rn_timer {
+    struct rn_timer *next, **prev; /* the wheel's */
+    rn_time          when;
+    void           (*fn)(struct rn_timer *timer);
+};
+RN_API void rn_timer_arm(struct rn_timer *timer, rn_time when, void (*fn)(struct rn_timer *timer));
+RN_API void rn_timer_disarm(struct rn_timer *timer);
+
+/* A coarse clock (refreshed once per turn; no system call). For ages and idle times. */
+RN_API rn_time rn_loop_now(void);
+
+/* Listeners that are paused for want of descriptors: while the count isn't zero, every close in the runtime calls the wake
+ * function of each pause, on its loop. */
+struct rn_pause {
+    struct rn_pause *next;
+    struct rn_loop  *loop;
+    void           (*wake)(struct rn_pause *pause);
+    bool             listed;
+};
+RN_API void rn_pause_begin(struct rn_pause *pause, void (*wake)(struct rn_pause *pause));
+RN_API void rn_pause_end(struct rn_pause *pause);

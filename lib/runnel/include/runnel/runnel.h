@@ -1,0 +1,15 @@
+/* All of runnel. */
+#pragma once
+
+#include <runnel/base.h>
+#include <runnel/blocking.h>
+#include <runnel/chan.h>
+#include <runnel/fd.h>
+#include <runnel/leak.h>
+#include <runnel/lock.h>
+#include <runnel/loop.h>
+#include <runnel/runtime.h>
+#include <runnel/signal.h>
+#include <runnel/slice.h>
+#include <runnel/sys.h>
+#include <runnel/task.h>

@@ -1,0 +1,97 @@
+/* Tasks and scopes.
+ *
+ * A task is a function on a stack of its own. It is born in a scope, and a scope cannot be left before its tasks have
+ * ended, so no task outlives whoever is responsible for it.
+ *
+ *     struct rn_scope s = {0};
+ *     OK(rn_scope_open(RN_SCOPE_FAIL_FAST, &s));
+ *     rn_go(s, worker, &job, (struct rn_end[]){rn_end_tx(tx)}, 1);
+ *     int r = rn_scope_wait(s);          // first error of a task, or 0
+ *     rn_scope_close(s);                 // cancel what runs, wait, free
+ *
+ * Cancellation is level-triggered: once a scope is cancelled, every call that could park in it (or in a scope inside
+ * it) returns -ECANCELED; -ETIMEDOUT only ever means the deadline argument of the call itself. An operation that had
+ * already completed reports success.
+ */
+#pragma once
+
+#include <runnel/base.h>
+#include <runnel/chan.h>
+
+struct rn_scope {
+    uint32_t slot, gen; /* all zero: none */
+};
+
+enum rn_scope_flags {
+    RN_SCOPE_WAIT_ALL = 0,
+    RN_SCOPE_FAIL_FAST = 1, /* the first task that returns < 0 cancels the rest */
+};
+
+/* Open a scope inside the caller's current one. Owned by the calling task, which must close it (what it leaves open is
+ * closed when it ends).
+ * Suspends: no.  Returns: 0, -ENOMEM.  From: a task. */
+#define rn_scope_open(flags, ret) rn_scope_open_at(RN_SITE(), flags, ret)
+RN_API int rn_scope_open_at(const struct rn_site *site, unsigned flags, struct rn_scope *ret_scope);
+
+/* The scope in which the calling task was born. From: a task. */
+RN_API struct rn_scope rn_scope_self(void);
+
+/* Cancel the scope when `deadline` passes; a later call replaces the earlier one. */
+RN_API int rn_scope_deadline(struct rn_scope s, rn_time deadline);
+
+/* Ask all tasks of the scope, and of the scopes inside it, to end. Never waits. From: task or callback, any worker. */
+RN_API int rn_scope_cancel(struct rn_scope s);
+
+/* Has the calling task been cancelled? 0 or -ECANCELED. */
+RN_API int rn_cancelled(void);
+
+/* Wait until the scope has no task. Returns the first negative result of a task, else 0; -ECANCELED if the caller itself was
+ * cancelled meanwhile (the scope is still open then); -EBADF. Suspends. */
+#define rn_scope_wait(s) rn_scope_wait_at(RN_SITE(), s)
+RN_API int rn_scope_wait_at(const struct rn_site *site, struct rn_scope s);
+
+/* Cancel, wait for every task (not a cancellation point), close the end-points that the scope owns, free.
+ * Returns the first negative result of a task other than -ECANCELED, else 0. */
+#define rn_scope_close(s) rn_scope_close_at(RN_SITE(), s)
+RN_API int  rn_scope_close_at(const struct rn_site *site, struct rn_scope s);
+RN_API void rn_scope_closep(struct rn_scope *s); /* for cleanup attributes; {0} is fine */
+
+/* A section that cancellation does not interrupt, until `deadline` (absolute, never RN_FOREVER: -EINVAL). Shields nest. */
+RN_API int  rn_shield_begin(rn_time deadline);
+RN_API void rn_shield_end(void);
+
+enum rn_stack_class { RN_STACK_64K, RN_STACK_16K, RN_STACK_256K, RN_STACK_1M };
+
+struct rn_task_options {
+    const char         *name;  /* static text; NULL: the function's spelling at the call */
+    enum rn_stack_class stack;
+    bool                pinned; /* never leaves the worker it was started on */
+};
+
+/* Start a task in `scope`. The end-points in `ends` move to the task; if the call fails nothing has moved.
+ *
+ * Suspends: no.
+ * Returns:  0, -ENOMEM, -EBADF (scope closed), -ECANCELED (scope cancelled), -EPERM (an end that isn't the caller's).
+ * From:     a task, or a callback of a loop.
+ */
+#define rn_go(scope, fn, arg, ends, n) rn_go_at(RN_SITE(), #fn, NULL, scope, fn, arg, ends, n)
+#define rn_go_with(options, scope, fn, arg, ends, n) rn_go_at(RN_SITE(), #fn, options, scope, fn, arg, ends, n)
+RN_API int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_options *options,
+                    struct rn_scope scope, int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n);
+
+/* Let others run. A cancellation point: 0 or -ECANCELED. Suspends. */
+RN_API int rn_yield(void);
+
+/* Wait until `deadline`. 0 or -ECANCELED. Suspends. */
+#define rn_sleep(deadline) rn_sleep_at(RN_SITE(), deadline)
+RN_API int rn_sleep_at(const struct rn_site *site, rn_time deadline);
+
+/* Number of the calling task, 0 outside of one. Ids are used again after a task has ended. */
+RN_API uint32_t rn_task_id(void);
+
+/* The clock that deadlines are measured by. Costs a clock_gettime. */
+RN_API rn_time rn_now(void);
+static inline rn_time rn_after(rn_time span)
+{
+    return span == RN_FOREVER ? RN_FOREVER : rn_now() + span;
+}

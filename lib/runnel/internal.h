@@ -1,0 +1,83 @@
+/* What the files of runnel share, and nobody else sees: the state word and the park protocol.
+ *
+ * The state word of a task is state:4 | winner:12 | epoch:48 in one 64-bit atomic, in a dense array by task id that is never
+ * unmapped. Life of a wait:
+ *
+ *      rn__wait_begin()  the task opens a new epoch: {RUNNING, OPEN, e}; waiter records with {id, e} may now be published
+ *      rn__park()        switches to the scheduler, which commits there: RUNNING -> PARKED; then looks at the cancel flag
+ *                        again (park publishes PARKED seq_cst, then reads the flag; cancel sets the flag seq_cst, then walks the words)
+ *      rn__claim()       peer, close, timer and cancel compete: one CAS OPEN -> winner. Who wins owns the wake-up and may
+ *                        touch the task's memory, the others must not
+ *      rn__ready()       the winner, once it has copied what it had to: PARKED -> RUNNABLE and onto a run queue; or, before the
+ *                        commit, RUNNING -> READIED, and the commit resumes the task at once
+ *
+ * So no lock is held over a switch and nobody is woken before it has saved its registers.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include <runnel/runnel.h>
+
+enum rn__winner {
+    RN__WIN_CASE_MAX = 4079, /* 0..4079: the select case */
+    RN__WIN_TIMER = 4080,
+    RN__WIN_CANCEL = 4081,
+    RN__WIN_CLOSE = 4082, /* the object itself is gone: -EBADF */
+    RN__WIN_OPEN = 4094,
+    RN__WIN_NONE = 4095, /* not waiting */
+};
+
+/* A key to one wait of one task: what a waker holds. */
+struct rn__key {
+    uint32_t id;
+    uint64_t epoch;
+};
+
+/* What the task waits on, published in its record for dumps and the leak check. `n` ends for channel waits. */
+struct rn__wait {
+    enum rn_wait_kind     kind;
+    const struct rn_site *site;
+    uint32_t              slot, gen;    /* the object: end-point, fd, scope */
+    const struct rn_case *cases;        /* of a select: on the waiting task's stack */
+    uint32_t              n_cases;
+};
+
+/* Begin a wait of the calling task; the key is good until the task runs again. */
+struct rn__key rn__wait_begin(void);
+/* The wait is off (nothing was published, or all was withdrawn and the claim below succeeded). */
+void rn__wait_abandon(void);
+/* Park until somebody claims. `deadline` RN_FOREVER arms no timer. `uncancellable` ignores scopes. Returns the winner. */
+unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancellable);
+/* True: the caller has won this wait and must call rn__ready(). From any thread. */
+bool rn__claim(struct rn__key key, unsigned winner);
+/* Is the wait still undecided? (a hint, for skipping dead waiters) */
+bool rn__open(struct rn__key key);
+void rn__ready(uint32_t id);
+/* Several wake-ups collected under a lock and made after it. */
+
+/* 128 operations per turn, then a forced yield: called by each operation that succeeds at once. */
+void rn__budget(void);
+/* Is the calling task cancelled (and not shielded)? */
+bool rn__cancelled(void);
+
+/* Owners of end-points, fds, scopes: {kind:4 | generation:28 | id:32}. */
+enum rn__owner_kind { RN__OWNER_NONE, RN__OWNER_TASK, RN__OWNER_SCOPE, RN__OWNER_CONN, RN__OWNER_LOOP, RN__OWNER_TRANSIT };
+static inline uint64_t rn__owner(enum rn__owner_kind kind, uint32_t id, uint32_t gen)
+{
+    return (uint64_t)kind << 60 | (uint64_t)(gen & 0xfffffff) << 32 | id;
+}
+/* Of the calling task, or of the loop inside a callback; 0 on a plain thread. */
+uint64_t rn__owner_self(void);
+/* Does `owner` (a scope) serve the calling task: is it the scope it was born in, or one around it? */
+bool rn__owner_serves_self(uint64_t owner);
+
+/* chan.c, for task and scope ends: close every end-point that `owner` holds; move for rn_go (all or none). */
+void rn__ends_close_owner(uint64_t owner);
+int  rn__ends_move(const struct rn_end ends[], size_t n, uint64_t from, uint64_t to);
+
+/* The runtime of the calling thread (through a getter that is never inlined), and its `shared` flag. */
+struct rn_runtime *rn__rt(void);
+bool               rn__shared(void);
+/* A number below n from the runtime's generator (the seed's in `sim`). */
+uint32_t rn__random(uint32_t n);
