@@ -1,0 +1,124 @@
+/* An HTTP/1.1 server (RFC 9110, 9112): strict parser, router, bodies with limits, total time-outs.
+ *
+ *     static void hello(void *arg, struct rnet_http_request *req)
+ *     {
+ *         rnet_http_respond(req, 200, "text/plain", rnet_http_param(req, "name"));
+ *     }
+ *     static const struct rnet_http_route routes[] = {{.method = "GET", .pattern = "/hello/{name}", .handler = hello}};
+ *     ...
+ *     struct rnet_http_options o = {.name = "api", .addrs = addrs, .n_addrs = 1, .routes = routes, .n_routes = 1,
+ *                                   .scope = scope};
+ *     r = rnet_http_open(&o, &server);
+ *     ...
+ *     rnet_http_stop(server, rn_after(5 * RN_S));       // answers what runs, closes the rest
+ *     rnet_http_close(server);
+ *
+ * A handler is a task only while its request is active; an idle keep-alive connection costs its slot and no stack. One
+ * request per connection is active; what a client pipelines behind it waits, and is answered in order. What could be
+ * read in two ways is 400 and a close. Errors of the server's own are application/problem+json (RFC 9457). HEAD is
+ * served by the GET route, without the body.
+ */
+#pragma once
+
+#include <runnel/base.h>
+#include <runnel/slice.h>
+#include <runnel/task.h>
+
+struct rnet_http;
+struct rnet_http_request;
+
+typedef void rnet_http_handler_fn(void *arg, struct rnet_http_request *req);
+
+enum rnet_http_route_flags {
+    RNET_HTTP_TASK = 0,    /* the handler is a task and may wait */
+    RNET_HTTP_ON_LOOP = 1, /* the handler is a callback of the loop: it must not wait */
+};
+
+/* A pattern is literal segments and {parameters}, each one whole segment: "/api/v1/agents/{uid}". The last segment may
+ * end in a verb, "/rollouts/{id}:pause"; a verb goes before the same pattern without, a literal before a parameter.
+ * Segments are compared after percent-decoding. Nothing is normalised: "//", "." and ".." are segments like others. */
+struct rnet_http_route {
+    const char           *method;
+    const char           *pattern;
+    rnet_http_handler_fn *handler;
+    void                 *arg;
+    unsigned              flags;
+    size_t                body_max; /* 0: the server's */
+    enum rn_stack_class   stack;
+};
+
+struct rnet_http_options {
+    const char                   *name;  /* of the listener, in metrics; static text */
+    const char *const            *addrs; /* "127.0.0.1:4321", "[::1]:0", "unix:/path" */
+    size_t                        n_addrs;
+    const struct rnet_http_route *routes; /* borrowed until rnet_http_close() */
+    size_t                        n_routes;
+    const struct rnet_http_route *fallback; /* for a path that no route knows (any method); NULL: 404 */
+
+    /* Called on the loop with the complete head, before routing and before any of the body: to authenticate. 0 goes
+     * on. Else it has answered by rnet_http_respond() or rnet_http_problem(), and the request ends there. */
+    int (*before)(void *arg, struct rnet_http_request *req);
+    void *before_arg;
+
+    struct rn_scope scope;           /* where handler tasks are born; must outlive the server */
+    size_t          body_max;        /* 0: 1 MiB */
+    uint32_t        connections_max; /* 0: 10,000 */
+    rn_time         head_ns;         /* from the first byte to the end of the head: 408; 0: 10 s */
+    rn_time         body_ns;         /* for the body, on top of 1 s per 64 KiB of it: 408; 0: 30 s */
+    rn_time         idle_ns;         /* between two requests: closed; 0: 60 s */
+    rn_time         write_ns;        /* without progress of the output: closed; 0: 30 s */
+};
+
+/* Bind and serve. From a task.
+ * Returns: 0; -EINVAL (an address or a pattern that cannot be read), -EEXIST (two routes for one method and pattern),
+ * -ENOMEM, or what bind() said. Suspends: no. */
+int rnet_http_open(const struct rnet_http_options *options, struct rnet_http **ret_server);
+
+/* The address in force of listener `i`, with the port that was bound; NULL past the last. */
+const char *rnet_http_address(const struct rnet_http *server, size_t i);
+
+/* Drain: stop accepting, close idle connections, answer what runs with "Connection: close"; what is left at `deadline`
+ * is cut and its handlers cancelled. Suspends; from a task. 0, -ETIMEDOUT (some were cut), -ECANCELED. */
+int rnet_http_stop(struct rnet_http *server, rn_time deadline);
+
+/* Cut what is left, wait for the handlers, free. NULL is fine. Suspends; from a task. */
+void rnet_http_close(struct rnet_http *server);
+void rnet_http_closep(struct rnet_http **server);
+
+/* Numbers of all HTTP servers of the process; from any thread. */
+struct rnet_http_stats {
+    uint64_t requests, responses_dropped, handlers_silent, handlers_cancelled;
+};
+void rnet_http_stats(struct rnet_http_stats *ret_stats);
+
+/* ---- reading a request. Slices are valid until the handler returns; data is NULL where there is no such thing. ---- */
+
+struct rn_slice rnet_http_method(const struct rnet_http_request *req); /* "HEAD" stays HEAD */
+struct rn_slice rnet_http_path(const struct rnet_http_request *req);   /* as sent, without the query */
+/* The parameter of the pattern, percent-decoded. A decoded '/' or NUL is kept, for the handler to judge. */
+struct rn_slice rnet_http_param(const struct rnet_http_request *req, const char *name);
+/* The first such parameter of the query, percent-decoded ('+' is a space). Or by number, from 0: false past the last. */
+struct rn_slice rnet_http_query(const struct rnet_http_request *req, const char *name);
+bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name, struct rn_slice *ret_value);
+/* The first field of that name (letter case is ignored), trimmed. */
+struct rn_slice rnet_http_field(const struct rnet_http_request *req, const char *name);
+struct rn_slice rnet_http_body(const struct rnet_http_request *req); /* complete; empty in `before` */
+const char     *rnet_http_peer(const struct rnet_http_request *req); /* "127.0.0.1:51022" */
+
+/* ---- answering: exactly once. A handler that returns without an answer is a 500, and counted. ---- */
+
+/* An extra field of the coming answer. 0, -EINVAL (not a token, or CR, LF, NUL in the value; or a field that the
+ * server writes itself: Content-Length, Connection, Date, Transfer-Encoding), -EALREADY (answered), -ENOSPC. */
+int rnet_http_header(struct rnet_http_request *req, const char *name, const char *value);
+
+/* Answer. `body` is copied; content_type may be NULL when it is empty. A late answer to a connection that has gone is
+ * dropped and counted (and still 0). Suspends: no. 0, -EALREADY, -EINVAL (status outside of 200..599), -ENOMEM (the
+ * client gets a 500). */
+int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body);
+
+/* Answer with a problem (RFC 9457): {"type":"about:blank","title":...,"status":...,"detail":...}. `detail` may be
+ * NULL; `members`, NULL or JSON text such as "\"errors\":[...]", is set in as it is. */
+int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail, const char *members);
+
+/* "Not Found", or "Unknown". */
+const char *rnet_http_reason(unsigned status);
