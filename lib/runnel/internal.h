@@ -81,3 +81,53 @@ struct rn_runtime *rn__rt(void);
 bool               rn__shared(void);
 /* A number below n from the runtime's generator (the seed's in `sim`). */
 uint32_t rn__random(uint32_t n);
+
+/* ---- For chan.c, endpoint.c, select.c, leak.c and census.c: provided by the scheduler ---------------------------------- */
+
+/* What the scheduler keeps for the channels of a runtime: made before the first task, freed after the last worker stopped. */
+struct rn__chans;
+struct rn__chans *rn__chans_of(const struct rn_runtime *rt);
+enum rn_leak_policy rn__leak_policy(const struct rn_runtime *rt);
+/* Is that task, scope (connection, loop: true) still the one the owner word was made for? From any thread. */
+bool rn__owner_alive(const struct rn_runtime *rt, uint64_t owner);
+/* The owner word of an open scope, for rn_end_to_scope. -EBADF. */
+int rn__scope_owner(struct rn_scope s, uint64_t *ret_owner);
+/* The owner word of a loop of this runtime. */
+uint64_t rn__loop_owner(const struct rn_loop *loop);
+
+/* Records of tasks and scopes for other threads: read from the dense arrays, consistent in itself (a seqlock or the epoch). */
+struct rn__task_view {
+    uint32_t              id;
+    enum rn_task_state    state;
+    uint64_t              epoch;    /* of the state word; a wait that ended and began again has another */
+    uint64_t              owner;    /* what rn__owner_self() is inside it */
+    uint32_t              scope;    /* slot of the scope it was born in */
+    bool                  woken;    /* parked, but a winner is already there; or cancelled: live */
+    const char           *name;
+    const struct rn_site *born;
+    struct rn__wait       wait;     /* while it is parked */
+    rn_time               deadline; /* of the wait, or RN_FOREVER */
+    rn_time               since;    /* coarse: when the wait began */
+};
+struct rn__scope_view {
+    uint64_t owner;  /* the scope's own word */
+    uint64_t opener; /* word of the task that opened it; 0 for the root scope */
+    uint32_t parent; /* slot of the scope around it; its own for the root scope */
+    bool     timed;  /* a deadline will cancel it */
+};
+/* One past the highest id or slot in use so far. Slots count from 0 here, without the runtime's number. */
+uint32_t rn__tasks_end(const struct rn_runtime *rt);
+uint32_t rn__scopes_end(const struct rn_runtime *rt);
+bool     rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_view *ret_view);
+bool     rn__scope_view(const struct rn_runtime *rt, uint32_t slot, struct rn__scope_view *ret_view);
+
+/* ---- Provided by endpoint.c and leak.c for the scheduler --------------------------------------------------------------- */
+
+/* `number`, 0..15 and unique among the runtimes of the process, becomes the top 4 bits of each slot. 0, -ENOMEM. */
+int  rn__chans_open(unsigned number, struct rn__chans **ret_chans);
+void rn__chans_close(struct rn__chans *chans);
+/* Fill in endpoints, endpoints_unowned, channels, tasks_leaked. */
+void rn__chans_stats(const struct rn_runtime *rt, struct rn_stats *stats);
+/* The check by policy: called at each idle of `sim`, when all workers have slept for 1 s since something parked, and before
+ * rn_run waits for the root scope's last tasks. Prints each group once (warn), aborts (abort), or does nothing (ignore). */
+void rn__leak_idle(struct rn_runtime *rt);
