@@ -1,0 +1,11 @@
+/* What is wrong with a text that a person wrote, and where. Used by selectors and templates. */
+#pragma once
+
+#include <stddef.h>
+
+struct ft_syntax_error {
+    size_t   offset; /* byte of the text, from 0 */
+    unsigned line;   /* from 1 */
+    unsigned column; /* byte of its line, from 1 */
+    char     text[384];
+};
