@@ -38,12 +38,12 @@ struct rnet_debug_options {
 
 /* Start. Blocks the calling thread for the moment that it takes to bind. 0, or what rnet_http_open() said; -EAGAIN where
  * no thread could be had. From a task or a plain thread. */
-int rnet_debug_serve(const struct rnet_debug_options *options, struct rnet_debug **ret_debug);
+RN_API int rnet_debug_serve(const struct rnet_debug_options *options, struct rnet_debug **ret_debug);
 /* The bound address `i`; NULL past the last. */
-const char *rnet_debug_address(const struct rnet_debug *debug, size_t i);
+RN_API const char *rnet_debug_address(const struct rnet_debug *debug, size_t i);
 /* Stop serving and join the thread. NULL is fine. */
-void rnet_debug_stop(struct rnet_debug *debug);
-void rnet_debug_stopp(struct rnet_debug **debug);
+RN_API void rnet_debug_stop(struct rnet_debug *debug);
+RN_API void rnet_debug_stopp(struct rnet_debug **debug);
 
 /* What /metrics says of runnel, rnet and the process, for programs that have a page of their own. */
-void rnet_debug_collect(struct rn_runtime *observed, struct rnet_metrics *out);
+RN_API void rnet_debug_collect(struct rn_runtime *observed, struct rnet_metrics *out);

@@ -72,53 +72,53 @@ struct rnet_http_options {
 /* Bind and serve. From a task.
  * Returns: 0; -EINVAL (an address or a pattern that cannot be read), -EEXIST (two routes for one method and pattern),
  * -ENOMEM, or what bind() said. Suspends: no. */
-int rnet_http_open(const struct rnet_http_options *options, struct rnet_http **ret_server);
+RN_API int rnet_http_open(const struct rnet_http_options *options, struct rnet_http **ret_server);
 
 /* The address in force of listener `i`, with the port that was bound; NULL past the last. */
-const char *rnet_http_address(const struct rnet_http *server, size_t i);
+RN_API const char *rnet_http_address(const struct rnet_http *server, size_t i);
 
 /* Drain: stop accepting, close idle connections, answer what runs with "Connection: close"; what is left at `deadline`
  * is cut and its handlers cancelled. Suspends; from a task. 0, -ETIMEDOUT (some were cut), -ECANCELED. */
-int rnet_http_stop(struct rnet_http *server, rn_time deadline);
+RN_API int rnet_http_stop(struct rnet_http *server, rn_time deadline);
 
 /* Cut what is left, wait for the handlers, free. NULL is fine. Suspends; from a task. */
-void rnet_http_close(struct rnet_http *server);
-void rnet_http_closep(struct rnet_http **server);
+RN_API void rnet_http_close(struct rnet_http *server);
+RN_API void rnet_http_closep(struct rnet_http **server);
 
 /* Numbers of all HTTP servers of the process; from any thread. */
 struct rnet_http_stats {
     uint64_t requests, responses_dropped, handlers_silent, handlers_cancelled;
 };
-void rnet_http_stats(struct rnet_http_stats *ret_stats);
+RN_API void rnet_http_stats(struct rnet_http_stats *ret_stats);
 
 /* ---- reading a request. Slices are valid until the handler returns; data is NULL where there is no such thing. ---- */
 
-struct rn_slice rnet_http_method(const struct rnet_http_request *req); /* "HEAD" stays HEAD */
-struct rn_slice rnet_http_path(const struct rnet_http_request *req);   /* as sent, without the query */
+RN_API struct rn_slice rnet_http_method(const struct rnet_http_request *req); /* "HEAD" stays HEAD */
+RN_API struct rn_slice rnet_http_path(const struct rnet_http_request *req);   /* as sent, without the query */
 /* The parameter of the pattern, percent-decoded. A decoded '/' or NUL is kept, for the handler to judge. */
-struct rn_slice rnet_http_param(const struct rnet_http_request *req, const char *name);
+RN_API struct rn_slice rnet_http_param(const struct rnet_http_request *req, const char *name);
 /* The first such parameter of the query, percent-decoded ('+' is a space). Or by number, from 0: false past the last. */
-struct rn_slice rnet_http_query(const struct rnet_http_request *req, const char *name);
-bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name, struct rn_slice *ret_value);
+RN_API struct rn_slice rnet_http_query(const struct rnet_http_request *req, const char *name);
+RN_API bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name, struct rn_slice *ret_value);
 /* The first field of that name (letter case is ignored), trimmed. */
-struct rn_slice rnet_http_field(const struct rnet_http_request *req, const char *name);
-struct rn_slice rnet_http_body(const struct rnet_http_request *req); /* complete; empty in `before` */
-const char     *rnet_http_peer(const struct rnet_http_request *req); /* "127.0.0.1:51022" */
+RN_API struct rn_slice rnet_http_field(const struct rnet_http_request *req, const char *name);
+RN_API struct rn_slice rnet_http_body(const struct rnet_http_request *req); /* complete; empty in `before` */
+RN_API const char     *rnet_http_peer(const struct rnet_http_request *req); /* "127.0.0.1:51022" */
 
 /* ---- answering: exactly once. A handler that returns without an answer is a 500, and counted. ---- */
 
 /* An extra field of the coming answer. 0, -EINVAL (not a token, or CR, LF, NUL in the value; or a field that the
  * server writes itself: Content-Length, Connection, Date, Transfer-Encoding), -EALREADY (answered), -ENOSPC. */
-int rnet_http_header(struct rnet_http_request *req, const char *name, const char *value);
+RN_API int rnet_http_header(struct rnet_http_request *req, const char *name, const char *value);
 
 /* Answer. `body` is copied; content_type may be NULL when it is empty. A late answer to a connection that has gone is
  * dropped and counted (and still 0). Suspends: no. 0, -EALREADY, -EINVAL (status outside of 200..599), -ENOMEM (the
  * client gets a 500). */
-int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body);
+RN_API int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body);
 
 /* Answer with a problem (RFC 9457): {"type":"about:blank","title":...,"status":...,"detail":...}. `detail` may be
  * NULL; `members`, NULL or JSON text such as "\"errors\":[...]", is set in as it is. */
-int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail, const char *members);
+RN_API int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail, const char *members);
 
 /* "Not Found", or "Unknown". */
-const char *rnet_http_reason(unsigned status);
+RN_API const char *rnet_http_reason(unsigned status);
