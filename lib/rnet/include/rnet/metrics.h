@@ -39,7 +39,7 @@ struct rnet_histogram {
     const rn_time *bounds; /* set once */
     size_t         n;
     uint64_t       buckets[RNET_HISTOGRAM_MAX + 1]; /* any thread, atomically */
-    uint64_t       sum_ns;
+    uint64_t       sum_ns; /* any thread, atomically */
 };
 RN_API extern const rn_time rnet_histogram_bounds[16]; /* 100 us to 5 min: fits most */
 #define RNET_HISTOGRAM_INIT {.bounds = rnet_histogram_bounds, .n = 16}
