@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include <runnel/base.h>
 #include <runnel/slice.h>
 
