@@ -67,3 +67,8 @@ struct rn_pause {
 };
 RN_API void rn_pause_begin(struct rn_pause *pause, void (*wake)(struct rn_pause *pause));
 RN_API void rn_pause_end(struct rn_pause *pause);
+
+/* What a library on top (rnet) keeps for a loop: one word, NULL at first. `fini` (may be NULL) gets it when the loop ends, on the loop's
+ * thread, before the loop's descriptors are closed. Set and read on the loop's thread only. */
+RN_API void *rn_loop_local(struct rn_loop *loop);
+RN_API void  rn_loop_local_set(struct rn_loop *loop, void *value, void (*fini)(void *value));
