@@ -89,6 +89,13 @@ static void line_put(struct line *l, const char *text, size_t n)
     l->len += n;
 }
 
+/* Into the room kept for the end of the line, once per line: nothing is put after it. */
+static void line_mark_cut(struct line *l, const char *mark)
+{
+    memcpy(l->text + l->len, mark, strlen(mark));
+    l->len += strlen(mark);
+}
+
 static void line_puts(struct line *l, const char *text)
 {
     line_put(l, text, strlen(text));
@@ -173,9 +180,7 @@ static void line_begin(struct line *l, enum log_level level, const char *msg, si
         line_putf(l, " %-5s ", level_names[level]);
     line_escape(l, msg, msg_len);
     if (l->cut) { /* what is in the line ends inside the message: go on from there */
-        l->cut = false;
-        line_puts(l, l->json ? "\",\"cut\":true" : " (cut)");
-        l->cut = true;
+        line_mark_cut(l, l->json ? "\",\"cut\":true" : " (cut)");
         return;
     }
     line_puts(l, l->json ? "\"" : "");
@@ -242,9 +247,7 @@ static void line_field(struct line *l, const struct log_field *f)
     }
     if (l->cut && !was_cut) { /* taken back whole, and said */
         l->len = start;
-        l->cut = false;
-        line_puts(l, l->json ? ",\"cut\":true" : " (cut)");
-        l->cut = true;
+        line_mark_cut(l, l->json ? ",\"cut\":true" : " (cut)");
     }
 }
 
