@@ -98,7 +98,7 @@ struct ft_option {
     const char            *def;      /* as it would stand in the file; NULL: zero bytes */
     const char            *help;     /* one line for people */
     bool                   required; /* in a mapping that is given */
-    int64_t                min, max; /* FT_INT, FT_DURATION, FT_SIZE; max 0: no upper limit */
+    int64_t                min, max; /* FT_INT, FT_DURATION, FT_SIZE; min 0: no sign; max 0: no upper limit */
     const char *const     *names;    /* FT_ENUM: NULL ends them */
     const struct ft_option *table;   /* FT_TABLE, FT_TABLES */
     size_t                 size;     /* FT_TABLES */
