@@ -17,7 +17,7 @@
     X(read) X(write) X(readv) X(writev) X(recv) X(send) X(sendmsg) X(accept4) X(connect) X(socket) X(bind) X(listen)  \
     X(shutdown) X(close) X(setsockopt) X(getsockopt) X(getsockname) X(getpeername) X(fcntl) X(fstat)                  \
     X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(mmap) X(munmap) X(madvise) X(mprotect)       \
-    X(futex) X(pipe2) X(socketpair) X(unlink) X(clock_gettime)
+    X(futex) X(pipe2) X(socketpair) X(unlink) X(lstat) X(clock_gettime)
 
 enum rn_syscall {
 #define X(name) RN_SYS_##name,
@@ -59,5 +59,6 @@ RN_API int     rn_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 RN_API int     rn_sys_fcntl(int fd, int cmd, long arg);
 struct stat;
 RN_API int     rn_sys_fstat(int fd, struct stat *ret_stat);
+RN_API int     rn_sys_lstat(const char *path, struct stat *ret_stat);
 RN_API int     rn_sys_unlink(const char *path);
 RN_API int     rn_sys_pipe2(int ret_fds[2], int flags);
