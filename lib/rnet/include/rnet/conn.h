@@ -7,7 +7,7 @@
  *     open --(end)--> flushing --(all sent)--> lingering --(peer's end, 64 KiB, 2 s)--> closed
  *       \--------------(close, error, reset)------------------------------------------/
  *
- * on_close comes once, from the loop and never from inside a call: when lingering begins, or at the close. The handle is stale from then on.
+ * on_close comes once, from the loop and never from inside a call: when lingering begins, or at the close. The handle is stale after it.
  * An idle connection has no buffers: bytes are read into the loop's shared buffer, and only what a protocol leaves is kept.
  */
 #pragma once
@@ -75,7 +75,7 @@ struct rnet_protocol {
     /* The listener drains: finish and close. NULL: rnet_conn_end(DRAIN). */
     void (*on_stop)(struct rnet_conn conn, void *data);
 
-    /* It is over. The last callback; `conn` is stale already and good for comparing only. */
+    /* It is over. The last callback; `conn` becomes stale with its return, nothing can be written any more. */
     void (*on_close)(struct rnet_conn conn, void *data, enum rnet_reason reason);
 };
 
@@ -120,8 +120,11 @@ RN_API int rnet_conn_end(struct rnet_conn conn, enum rnet_reason reason);
 RN_API bool rnet_conn_ending(struct rnet_conn conn);
 
 /* Stop and go on reading. Kept bytes come again after the resume, in the next turn. 0, -EBADF. */
-RN_API int rnet_conn_pause(struct rnet_conn conn);
-RN_API int rnet_conn_resume(struct rnet_conn conn);
+RN_API int  rnet_conn_pause(struct rnet_conn conn);
+RN_API int  rnet_conn_resume(struct rnet_conn conn);
+RN_API bool rnet_conn_paused(struct rnet_conn conn);
+/* Bytes that came and were not consumed. 0 when stale. */
+RN_API size_t rnet_conn_kept(struct rnet_conn conn);
 
 /* The one timer: on_timer at or after `when`; RN_FOREVER disarms. Moving it on costs two stores. 0, -EBADF. */
 RN_API int     rnet_conn_timer(struct rnet_conn conn, rn_time when);

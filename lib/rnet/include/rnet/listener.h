@@ -15,7 +15,7 @@ struct rnet_listener;
 #define RNET_LISTENER_ADDRS_MAX 8
 #define RNET_LISTENER_NAME_MAX  32
 
-enum rnet_accept_pause { RNET_PAUSE_EMFILE, RNET_PAUSE_ENFILE, RNET_PAUSE_ENOBUFS, RNET_PAUSE_ENOMEM, RNET_PAUSE_MAX };
+enum rnet_accept_pause { RNET_PAUSE_EMFILE, RNET_PAUSE_ENFILE, RNET_PAUSE_ENOBUFS, RNET_PAUSE_ENOMEM, RNET_PAUSE_OTHER, RNET_PAUSE_MAX };
 RN_API const char *rnet_accept_pause_name(enum rnet_accept_pause reason); /* "emfile" */
 
 struct rnet_listener_options {
