@@ -2,6 +2,17 @@
 
 enum state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF, DONE };
 
+/* What may follow the digits: the end of the line, or an extension. White space may stand only before the ';' of one:
+ * read_extension() sees to that. */
+static int end_digits(struct rnet__chunk *c, uint8_t b)
+{
+    if (!c->digits || (b != '\r' && b != ';' && b != ' ' && b != '\t'))
+        return -400;
+    c->state = b == '\r' ? SIZE_LF : EXTENSION;
+    c->line = b == ';';
+    return 0;
+}
+
 static int read_size(struct rnet__chunk *c, uint8_t b)
 {
     unsigned digit;
@@ -10,13 +21,8 @@ static int read_size(struct rnet__chunk *c, uint8_t b)
         digit = b - '0';
     else if ((b | 0x20) >= 'a' && (b | 0x20) <= 'f')
         digit = (b | 0x20) - 'a' + 10u;
-    else if (c->digits && b == '\r')
-        return c->state = SIZE_LF, 0;
-    else if (c->digits && (b == ';' || b == ' ' || b == '\t'))
-        /* RFC 9112 lets white space stand only before the ';' of an extension: read_extension() sees to that */
-        return c->line = b == ';', c->state = EXTENSION, 0;
     else
-        return -400;
+        return end_digits(c, b);
 
     if (++c->digits > 15)
         return -400;

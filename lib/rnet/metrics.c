@@ -96,21 +96,32 @@ static void put_escaped(FILE *out, const char *text, bool quotes)
     }
 }
 
+/* Remember the name: a second family of that name would make the whole page unreadable. */
+static int begin_family(struct rnet_metrics *m, const char *name)
+{
+    m->family = NULL;
+    if (!is_name(name, false) || m->n_names == FAMILIES_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < m->n_names; i++)
+        if (strcmp(m->names[i], name) == 0)
+            return -EINVAL;
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    m->names[m->n_names++] = copy;
+    m->family = copy;
+    return 0;
+}
+
 void rnet_metrics_family(struct rnet_metrics *m, const char *name, enum rnet_metric_type type, const char *help)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
+    int r = begin_family(m, name);
 
-    m->family = NULL;
-    if (!is_name(name, false) || m->n_names == FAMILIES_MAX)
-        return fail(m, -EINVAL);
-    for (size_t i = 0; i < m->n_names; i++)
-        if (strcmp(m->names[i], name) == 0)
-            return fail(m, -EINVAL);
-    char *copy = strdup(name);
-    if (!copy)
-        return fail(m, -ENOMEM);
-    m->names[m->n_names++] = copy;
-    m->family = copy;
+    if (r < 0) {
+        fail(m, r);
+        return;
+    }
     fprintf(m->out, "# HELP %s ", name);
     put_escaped(m->out, help, false);
     fprintf(m->out, "\n# TYPE %s %s\n", name, types[type]);
@@ -120,8 +131,10 @@ void rnet_metrics_family(struct rnet_metrics *m, const char *name, enum rnet_met
 static bool begin_sample(struct rnet_metrics *m, const char *suffix, const struct rnet_label labels[], size_t n,
                          const struct rnet_label *extra)
 {
-    if (!m->family)
-        return fail(m, -EINVAL), false;
+    if (!m->family) {
+        fail(m, -EINVAL);
+        return false;
+    }
     fprintf(m->out, "%s%s", m->family, suffix);
     for (size_t i = 0; i < n + !!extra; i++) {
         const struct rnet_label *l = i < n ? &labels[i] : extra;
