@@ -87,6 +87,9 @@ uint32_t rn__random(uint32_t n);
 /* What the scheduler keeps for the channels of a runtime: made before the first task, freed after the last worker stopped. */
 struct rn__chans;
 struct rn__chans *rn__chans_of(const struct rn_runtime *rt);
+/* Address space, zeroed on demand; NULL when there is none. */
+void *rn__reserve(size_t size);
+void  rn__unreserve(void *p, size_t size);
 enum rn_leak_policy rn__leak_policy(const struct rn_runtime *rt);
 /* Is that task, scope (connection, loop: true) still the one the owner word was made for? From any thread. */
 bool rn__owner_alive(const struct rn_runtime *rt, uint64_t owner);
