@@ -7,11 +7,11 @@
  */
 #pragma once
 
-#include <model/attrs.h>
 #include <model/configuration.h>
 #include <model/rendered.h>
 #include <model/syntax.h>
-#include <model/uuid.h>
+
+#include "config/subject.h"
 
 struct ft_renderer;
 
@@ -19,25 +19,15 @@ int  ft_renderer_new(size_t message_max, struct ft_renderer **ret);
 void ft_renderer_free(struct ft_renderer *r); /* NULL is fine */
 void ft_renderer_freep(struct ft_renderer **r);
 
-/* The agent that a configuration is rendered for; attributes may be NULL. */
-struct ft_render_agent {
-    struct ft_uuid         uid;
-    const struct ft_attrs *identifying;
-    const struct ft_attrs *non_identifying;
-};
-
 /* Render group->version (not NULL).
  *
  * Returns: 0 and a counted *ret; -ENOENT (a value is missing), -E2BIG (over message_max), -EINVAL (syntax), each with reterr->text
  *          `OBJECT:LINE: what is wrong`; -ENOMEM. */
-int ft_render(struct ft_renderer *r, const struct ft_group *group, const struct ft_render_agent *agent, struct ft_rendered **ret,
+int ft_render(struct ft_renderer *r, const struct ft_group *group, const struct ft_subject *subject, struct ft_rendered **ret,
               struct ft_syntax_error *reterr);
 
 /* Drop what only the cache holds. Returns how many remain. */
 size_t ft_renderer_prune(struct ft_renderer *r);
-
-/* What selectors see of an agent: a label goes before an attribute of the same name. `arg` is a struct ft_render_agent. */
-bool ft_render_agent_lookup(void *arg, struct rn_slice key, struct rn_slice *ret_value);
 
 /* The longest AgentRemoteConfig that fits a message of `message_max`: the rest is for what rides along with it. */
 size_t ft_render_wire_max(size_t message_max);

@@ -18,7 +18,8 @@ struct ft_rollout_options {
     struct ft_catalog  *catalog;  /* borrowed, here and below */
     struct ft_registry *registry;
     struct ft_renderer *renderer;
-    rn_time             sweep;    /* 0: FT_ROLLOUT_SWEEP */
+    _Atomic bool       *overflowed; /* set by who had to push a change out of the channel: look at every agent; may be NULL */
+    rn_time             sweep;      /* 0: FT_ROLLOUT_SWEEP */
 };
 
 #define FT_ROLLOUT_SWEEP (30 * RN_S)

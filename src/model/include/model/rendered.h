@@ -26,5 +26,5 @@ struct ft_rendered *ft_rendered_ref(struct ft_rendered *r);
 struct ft_rendered *ft_rendered_unref(struct ft_rendered *r);
 void                ft_rendered_unrefp(struct ft_rendered **r);
 
-/* How long the AgentRemoteConfig of these objects is, without making it. */
-size_t ft_rendered_wire_len(const struct ft_objects *objects);
+/* How long the AgentRemoteConfig of these objects is at least, without making it: a template counts as if it rendered to nothing. */
+size_t ft_rendered_wire_min(const struct ft_objects *objects);
