@@ -62,10 +62,16 @@ RN_API void rn_shield_end(void);
 
 enum rn_stack_class { RN_STACK_64K, RN_STACK_16K, RN_STACK_256K, RN_STACK_1M };
 
+/* A name of one task, for whoever started it; stale once it has ended. */
+struct rn_task {
+    uint32_t id, gen; /* all zero: none */
+};
+
 struct rn_task_options {
     const char         *name;  /* static text; NULL: the function's spelling at the call */
     enum rn_stack_class stack;
     bool                pinned; /* never leaves the worker it was started on */
+    struct rn_task     *ret_task; /* where to put its name; may be NULL */
 };
 
 /* Start a task in `scope`. The end-points in `ends` move to the task; if the call fails nothing has moved.
@@ -78,6 +84,10 @@ struct rn_task_options {
 #define rn_go_with(options, scope, fn, arg, ends, n) rn_go_at(RN_SITE(), #fn, options, scope, fn, arg, ends, n)
 RN_API int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_options *options,
                     struct rn_scope scope, int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n);
+
+/* Ask this one task to end, as a cancelled scope would ask all of its tasks. Scopes that it opened are its own to close. Never
+ * waits. 0, or -EBADF: it has ended. From: task or callback of the same runtime. */
+RN_API int rn_task_cancel(struct rn_task task);
 
 /* Let others run. A cancellation point: 0 or -ECANCELED. Suspends. */
 RN_API int rn_yield(void);
