@@ -1,5 +1,5 @@
 /* Tests that go wrong on purpose; harness_test.c runs them and reads the verdicts. */
-#include <harness/test.h>
+#include "internal.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -135,3 +135,29 @@ TEST(dir_writes)
     OK(mkdir(path, 0700));
     FAIL("dir=%s", test_dir());
 }
+
+#ifdef HARNESS_TSAN
+static int raced;
+
+static void *race(void *arg)
+{
+    raced++;
+    return arg;
+}
+
+TEST(sanitizer_report)
+{
+    pthread_t thread;
+
+    EQ(pthread_create(&thread, NULL, race, NULL), 0);
+    raced++;
+    EQ(pthread_join(thread, NULL), 0);
+}
+#else
+TEST(sanitizer_report)
+{
+    volatile int overflown = INT_MAX;
+
+    overflown++;
+}
+#endif

@@ -24,14 +24,15 @@ extern const struct test *const __stop_harness_tests[] __attribute__((weak));
 
 struct shared *harness_shared;
 
-/* Sanitizers print and go on by default; here a report has to fail the test. */
+/* Sanitizers print and go on by default; here a report has to fail the test. Not weak: the runtimes have weak ones of their own,
+ * which clang links first. */
 const char *__ubsan_default_options(void);
-__attribute__((weak, no_sanitize("address", "undefined"))) const char *__ubsan_default_options(void)
+__attribute__((no_sanitize("address", "undefined"))) const char *__ubsan_default_options(void)
 {
     return "halt_on_error=1:print_stacktrace=1";
 }
 const char *__tsan_default_options(void);
-__attribute__((weak)) const char *__tsan_default_options(void)
+const char *__tsan_default_options(void)
 {
     return "halt_on_error=1";
 }

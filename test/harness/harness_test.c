@@ -110,6 +110,14 @@ TEST(a_leaked_process_is_found)
     SAID("a child process is running");
 }
 
+TEST(a_report_of_a_sanitizer_fails_the_test)
+{
+    if (!test_sanitized())
+        SKIP("built without a sanitizer");
+    EQ(run("sanitizer_report"), 1);
+    SAID("not ok 1 - sanitizer report");
+}
+
 TEST(a_skipped_test_says_why)
 {
     EQ(run("skipped"), 0);
