@@ -88,6 +88,12 @@ class Includes(tap.Tests):
     def test_the_harness_stays_out_of_the_product(self):
         self.refuses("src/model/sample.c", "#include <harness/test.h>\n", "the harness is for tests only")
 
+    def test_what_tests_share_stays_out_of_the_product(self):
+        shared = {"src/model/testing.h": "#include <harness/test.h>\n", "src/model/x_test.c": '#include "testing.h"\n'}
+        code, out = self.check(tree=shared)
+        assert code == 0, out
+        self.refuses("src/model/sample.c", '#include "testing.h"\n', '"testing.h" is for tests only')
+
     def test_a_generated_header_needs_its_source(self):
         self.refuses("src/proto/x.c", "#include <proto/other.pb-c.h>\n", "proto has no public header")
 
