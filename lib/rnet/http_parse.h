@@ -20,9 +20,9 @@
 struct rnet__http_scan {
     uint16_t pos;    /* looked at so far */
     uint16_t line;   /* where the current line begins */
-    uint16_t lines;  /* complete ones, the request line among them */
-    bool     cr;     /* the last byte was a CR */
-    bool     skipped; /* the one empty line that may stand before a request (RFC 9112, 2.2) */
+    uint8_t  lines;  /* complete ones, the request line among them */
+    bool     cr : 1; /* the last byte was a CR */
+    bool     skipped : 1; /* the one empty line that may stand before a request (RFC 9112, 2.2) */
 };
 
 /* `in` is everything received of this request so far. Returns the length of the head with its empty line, 0 when more is

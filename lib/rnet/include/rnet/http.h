@@ -10,7 +10,7 @@
  *                                   .scope = scope};
  *     r = rnet_http_open(&o, &server);
  *     ...
- *     rnet_http_stop(server, rn_after(5 * RN_S));       // answers what runs, closes the rest
+ *     rnet_http_stop(server, rn_after(5 * RN_S)); // answers what runs, closes the rest
  *     rnet_http_close(server);
  *
  * A handler is a task only while its request is active; an idle keep-alive connection costs its slot and no stack. One
@@ -60,18 +60,24 @@ struct rnet_http_options {
     int (*before)(void *arg, struct rnet_http_request *req);
     void *before_arg;
 
-    struct rn_scope scope;           /* where handler tasks are born; must outlive the server */
+    struct rn_scope scope;           /* handler tasks are born in a scope inside it; all zero: the caller's own. If it is
+                                        cancelled so are the handlers */
     size_t          body_max;        /* 0: 1 MiB */
     uint32_t        connections_max; /* 0: 10,000 */
     rn_time         head_ns;         /* from the first byte to the end of the head: 408; 0: 10 s */
     rn_time         body_ns;         /* for the body, on top of 1 s per 64 KiB of it: 408; 0: 30 s */
     rn_time         idle_ns;         /* between two requests: closed; 0: 60 s */
     rn_time         write_ns;        /* without progress of the output: closed; 0: 30 s */
+
+    /* as in listener.h */
+    void (*on_lost)(void *arg, const char *name, const char *address, const char *why);
+    void   *on_lost_arg;
+    size_t *reterr_index; /* the address at fault when rnet_http_open() fails with it; may be NULL */
 };
 
-/* Bind and serve. From a task.
+/* Bind and serve. From a task; stop and close are the same task's.
  * Returns: 0; -EINVAL (an address or a pattern that cannot be read), -EEXIST (two routes for one method and pattern),
- * -ENOMEM, or what bind() said. Suspends: no. */
+ * -ENOMEM, -ECANCELED, or what bind() said. Suspends. */
 RN_API int rnet_http_open(const struct rnet_http_options *options, struct rnet_http **ret_server);
 
 /* The address in force of listener `i`, with the port that was bound; NULL past the last. */
@@ -103,17 +109,20 @@ RN_API bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, st
 /* The first field of that name (letter case is ignored), trimmed. */
 RN_API struct rn_slice rnet_http_field(const struct rnet_http_request *req, const char *name);
 RN_API struct rn_slice rnet_http_body(const struct rnet_http_request *req); /* complete; empty in `before` */
-RN_API const char     *rnet_http_peer(const struct rnet_http_request *req); /* "127.0.0.1:51022" */
+/* "127.0.0.1:51022". It costs a system call on the connection's loop, so it is asked for only when wanted; a handler task that may
+ * run elsewhere has it only if `before` asked, else "". */
+RN_API const char *rnet_http_peer(struct rnet_http_request *req);
 
-/* ---- answering: exactly once. A handler that returns without an answer is a 500, and counted. ---- */
+/* ---- answering: exactly once. It leaves when the handler returns; one that returns without an answer is a 500, and
+ * counted. When the connection dies the handler's task is cancelled. ---- */
 
 /* An extra field of the coming answer. 0, -EINVAL (not a token, or CR, LF, NUL in the value; or a field that the
  * server writes itself: Content-Length, Connection, Date, Transfer-Encoding), -EALREADY (answered), -ENOSPC. */
 RN_API int rnet_http_header(struct rnet_http_request *req, const char *name, const char *value);
 
 /* Answer. `body` is copied; content_type may be NULL when it is empty. A late answer to a connection that has gone is
- * dropped and counted (and still 0). Suspends: no. 0, -EALREADY, -EINVAL (status outside of 200..599), -ENOMEM (the
- * client gets a 500). */
+ * dropped and counted (and still 0). Suspends: no. 0, -EALREADY, -EINVAL (status outside of 200..599, a content type with
+ * CR, LF or NUL), -ENOMEM (the client gets a 500). */
 RN_API int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body);
 
 /* Answer with a problem (RFC 9457): {"type":"about:blank","title":...,"status":...,"detail":...}. `detail` may be

@@ -46,8 +46,8 @@ struct rn_elem {
 
 /* Open a channel. The caller (task, or loop in a callback) owns both ends.
  * Returns 0, -EINVAL (size or cap out of range), -ENOMEM.  Suspends: no. */
-#define rn_chan_open(size, cap, ret_tx, ret_rx) \
-    rn_chan_open_at(RN_SITE(), &(const struct rn_elem){.size = (size)}, cap, ret_tx, ret_rx)
+#define rn_chan_open(size_, cap, ret_tx, ret_rx) \
+    rn_chan_open_at(RN_SITE(), &(const struct rn_elem){.size = (size_)}, cap, ret_tx, ret_rx)
 #define rn_chan_open_elem(elem, cap, ret_tx, ret_rx) rn_chan_open_at(RN_SITE(), elem, cap, ret_tx, ret_rx)
 RN_API int rn_chan_open_at(const struct rn_site *site, const struct rn_elem *elem, size_t cap, struct rn_tx *ret_tx,
                            struct rn_rx *ret_rx);
