@@ -8,7 +8,7 @@
  *     use(m.msg->sequence_num);
  *
  * Decoding is size check, scan, then the generated decoder inside a capped arena. A structure lives in its arena: one fini frees
- * all of it, protobuf-c's own free functions must not be used on it.
+ * all of it, protobuf-c's own free functions must not be used on it. Decoding takes up to 32 KiB of stack.
  */
 #pragma once
 
