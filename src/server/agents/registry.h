@@ -55,8 +55,9 @@ struct ft_agent_snapshot {
     struct ft_blob     *effective;   /* AgentConfigMap */
     bool                has_effective_hash, has_reported_hash, has_applied_hash;
     struct ft_hash      effective_hash, reported_hash, applied_hash;
-    int                 status;       /* enum ft_status, as reported for reported_hash */
-    struct ft_blob     *status_error; /* text */
+    int                 status;       /* enum ft_status, as CONTRACT section 3 shows it */
+    bool                timed_out;    /* APPLYING for longer than apply_timeout: status is FAILED for that */
+    struct ft_blob     *status_error; /* text, as reported */
     uint64_t            assignment;   /* of the desired state */
     struct ft_rendered *rendered;     /* desired; NULL: none or failed */
     struct ft_blob     *render_error; /* text */
@@ -66,10 +67,9 @@ int                 ft_registry_new(struct ft_registry **ret_registry);
 struct ft_registry *ft_registry_free(struct ft_registry *r);
 void                ft_registry_freep(struct ft_registry **r);
 
-/* Where the uid of each agent goes that is new or whose description changed (pushed, never waits; element: struct ft_uuid).
- * The registry only borrows the end-point: it must be usable by callbacks of every loop. *overflowed is set when an
- * older one had to go, which asks for a full sweep. */
-void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes, _Atomic bool *overflowed);
+/* Where the uid of each agent goes that is new or whose description changed (changes.h; pushed, never waits). The registry
+ * borrows the end-point, which callbacks of every loop must be able to use. */
+void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes);
 
 /* Copy one record. 0, -ENOENT. From any thread of the runtime; does not suspend. */
 int  ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid, struct ft_agent_snapshot *ret);
