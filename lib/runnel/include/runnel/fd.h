@@ -32,7 +32,7 @@ RN_API void rn_fd_closep(struct rn_fd *fd);
 RN_API int rn_fd_release(struct rn_fd fd, int *ret_number);
 
 /* Forget: somebody else has closed the number, and it may name another file by now. The record goes as by a close, but without
- * a system call. 0 or -EBADF. */
+ * a system call. 0, -EBADF, -EBUSY (in use). */
 RN_API int rn_fd_forget(struct rn_fd fd);
 
 /* The number, borrowed: valid until the owner closes it. -EBADF. */
