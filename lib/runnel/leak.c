@@ -1,89 +1,13 @@
-/* The proof that a task can never wake: the least fix-point over ownership.
+/* Leaks: checks on demand and by policy, and the verdicts of the last one.
  *
- * Live are, to begin with, all tasks that run, are runnable or have been claimed, and those that something from outside will wake:
- * a deadline (of the wait or of a scope around), a descriptor, a sleep, a blocking job. Then, until nothing changes:
- *
- *      a task waits to send on a channel     and somebody live holds a receiver of it (or the last handle to close)
- *      a task waits to receive               and somebody live holds a sender
- *      a task waits on an end-point that a scope owns, and a task of that scope is live (it may close it)
- *      a task waits for a scope              and a task of that scope is live
- *                                                                              =>  it is live
- *
- * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the task that opened it; a channel
- * for what is in its buffer, if somebody live can receive there; loops, connections and owners that we don't know always.
- * The rest is dead. A cancel doesn't count as help: what only a cancel can wake does nothing any more.
- *
- * Nothing is stopped meanwhile. Being dead is stable, so the check runs twice: in the second pass every task whose epoch changed,
- * that was no candidate in the first, or whose channels' versions grew in between, is live from the start. So there was a moment,
- * between the passes, when all that remain waited with nobody to serve them. Versions are read last in a pass, after the
- * end-points they speak of.
+ * A check is two passes (leak_pass.c), the second of which confirms the candidates of the first; when the first finds none, which is
+ * the rule, it is the only one. What was found dead is kept by task and epoch for the census: a task whose epoch has moved on
+ * isn't the one that was meant.
  */
-#include "channel.h"
+#include "leak_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-#define NIL         RN__NIL
-#define CHAIN_MAX   8
-#define HOLDERS_MAX 4
-
-struct task {
-    uint64_t              epoch, owner; /* owner 0: free */
-    const char           *name;
-    const struct rn_site *born, *site;
-    enum rn_wait_kind     kind;
-    uint32_t              scope, wait_scope; /* wait_scope: NIL if it waits for none */
-    bool                  parked, live, told;
-    uint32_t              edges;  /* first, NIL */
-    uint32_t              recs;   /* first that it holds */
-    uint32_t              opened; /* first scope that it opened */
-    uint32_t              next_waiter; /* of the same scope */
-};
-
-/* A wait on one end-point: served by the other direction of its channel. */
-struct edge {
-    uint32_t     task, chan, rec;
-    enum rn__dir need;
-    uint32_t     next_of_task, next_of_chan, next_of_rec;
-};
-
-struct rec {
-    uint64_t     owner; /* 0 and not open: free */
-    uint32_t     chan;
-    enum rn__dir dir;
-    bool         open;
-    uint32_t     next_of_owner, next_of_chan, edges;
-};
-
-struct chan {
-    uint64_t version;
-    uint32_t edges[2], recs[2]; /* by direction: waits that need it, end-points */
-    uint32_t transit;           /* first end-point in its buffer */
-    bool     live[2];
-};
-
-struct scope {
-    uint64_t owner; /* 0: free */
-    uint64_t opener;
-    uint32_t parent, next_opened, recs, waiters;
-    bool     timed, inside, direct, held; /* a live task in it or inside; in it; its opener is live */
-};
-
-struct pass {
-    const struct rn_runtime *rt;
-    const struct rn__chans  *cs;
-    struct task             *tasks;
-    struct rec              *recs;
-    struct chan             *chans;
-    struct scope            *scopes;
-    struct edge             *edges;
-    uint32_t                 n_tasks, n_recs, n_chans, n_scopes, n_edges, max_edges;
-    uint64_t                *todo; /* live tasks, and channels with a live holder, whose neighbours are still to be looked at */
-    size_t                   n_todo;
-};
 
 struct found {
     uint32_t id;
@@ -145,441 +69,39 @@ bool rn__leaks_dead(struct rn__leaks *leaks, uint32_t id, uint64_t epoch)
     return dead;
 }
 
-/* ---- A pass: reading --------------------------------------------------------------------------------------------------- */
+/* ---- Doors ------------------------------------------------------------------------------------------------------------- */
 
-static void pass_free(struct pass *p)
+static int result_keep(struct rn__leaks *leaks, const struct rn__leak_pass *p)
 {
-    free(p->tasks);
-    free(p->recs);
-    free(p->chans);
-    free(p->scopes);
-    free(p->edges);
-    free(p->todo);
-}
+    size_t n = 0;
+    for (uint32_t i = 0; i < p->n_tasks; i++)
+        n += rn__leak_dead(&p->tasks[i]);
 
-static int pass_alloc(struct pass *p, const struct rn_runtime *rt)
-{
-    *p = (struct pass){.rt = rt, .cs = rn__chans_of(rt)};
-    p->n_tasks = rn__tasks_end(rt);
-    p->n_scopes = rn__scopes_end(rt);
-    p->n_recs = atomic_load(&p->cs->recs.end);
-    p->n_chans = atomic_load(&p->cs->chans.end);
-    p->tasks = calloc((size_t)p->n_tasks + 1, sizeof(*p->tasks));
-    p->scopes = calloc((size_t)p->n_scopes + 1, sizeof(*p->scopes));
-    p->recs = calloc((size_t)p->n_recs + 1, sizeof(*p->recs));
-    p->chans = calloc((size_t)p->n_chans + 1, sizeof(*p->chans));
-    p->todo = calloc(p->n_tasks + 2 * (size_t)p->n_chans + 1, sizeof(*p->todo));
-    return p->tasks && p->scopes && p->recs && p->chans && p->todo ? 0 : -ENOMEM;
-}
-
-static int edge_add(struct pass *p, uint32_t task, uint32_t rec, uint32_t chan, enum rn__dir need)
-{
-    if (p->n_edges == p->max_edges) {
-        uint32_t max = p->max_edges ? 2 * p->max_edges : 64;
-        struct edge *edges = realloc(p->edges, max * sizeof(*edges));
-        if (!edges)
-            return -ENOMEM;
-        p->edges = edges;
-        p->max_edges = max;
-    }
-    p->edges[p->n_edges] =
-        (struct edge){.task = task, .chan = chan, .rec = rec, .need = need, .next_of_task = p->tasks[task].edges};
-    p->tasks[task].edges = p->n_edges++;
-    return 0;
-}
-
-/* The wait of task `id` on one handle. A handle that is closed by now wakes its user: 1, the task is live. */
-static int wait_add(struct pass *p, uint32_t id, uint32_t slot, uint32_t gen)
-{
-    const struct rn__end_rec *rec = rn__rec_find(p->cs, slot);
-    struct rn__chan *c = rec ? atomic_load(&rec->chan) : NULL;
-    if (!c || gen == 0)
-        return 1;
-
-    enum rn__dir dir = (enum rn__dir)atomic_load(&rec->dir);
-    uint32_t index = rn__rec_index(p->cs, rec), chan = rn__chan_index(p->cs, c);
-    if (atomic_load(&rec->gen) != gen || index >= p->n_recs || chan >= p->n_chans)
-        return 1;
-    return edge_add(p, id, index, chan, rn__peer(dir));
-}
-
-/* The cases lie in memory of a task that may be running again: so they are read as from a stranger, and thrown away unless its
- * epoch is still the same. */
-static int cases_add(struct pass *p, const struct rn__task_view *v)
-{
-    struct rn_case *cases = calloc(v->wait.n_cases + (size_t)1, sizeof(*cases));
-    size_t bytes = v->wait.n_cases * sizeof(*cases);
-    struct rn__task_view again;
-    int r = 0;
-
-    if (!cases)
+    struct found *found = n > 0 ? calloc(n, sizeof(*found)) : NULL;
+    if (n > 0 && !found)
         return -ENOMEM;
-    struct iovec to = {cases, bytes}, from = {(void *)(uintptr_t)v->wait.cases, bytes};
-    if (bytes > 0 && process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)bytes)
-        r = 1;
-    if (!rn__task_view(p->rt, v->id, &again) || again.epoch != v->epoch)
-        r = 1;
-    for (uint32_t i = 0; r == 0 && i < v->wait.n_cases; i++) {
-        if (cases[i].end.slot != 0 || cases[i].end.gen != 0)
-            r = wait_add(p, v->id, cases[i].end.slot, cases[i].end.gen);
-    }
-    free(cases);
-    return r;
-}
-
-static bool wait_is_external(const struct rn__task_view *v)
-{
-    switch (v->wait.kind) {
-    case RN_WAIT_CHAN_SEND:
-    case RN_WAIT_CHAN_RECV:
-    case RN_WAIT_SELECT:
-    case RN_WAIT_SCOPE:
-        return v->deadline != RN_FOREVER || (v->wait.site && v->wait.site->idle);
-    default:
-        return true;
-    }
-}
-
-static int task_read(struct pass *p, uint32_t id)
-{
-    struct task *t = &p->tasks[id];
-    struct rn__task_view v;
-
-    *t = (struct task){.edges = NIL, .recs = NIL, .opened = NIL, .wait_scope = NIL, .next_waiter = NIL, .scope = NIL};
-    if (!rn__task_view(p->rt, id, &v))
-        return 0;
-
-    t->owner = v.owner;
-    t->epoch = v.epoch;
-    t->name = v.name;
-    t->born = v.born;
-    t->scope = v.scope & RN__END_MASK;
-    t->parked = v.state == RN_TASK_PARKED && !v.woken && !wait_is_external(&v);
-    if (!t->parked)
-        return 0;
-
-    int r = 0;
-    t->kind = v.wait.kind;
-    t->site = v.wait.site;
-    if (t->kind == RN_WAIT_SCOPE)
-        t->wait_scope = v.wait.slot & RN__END_MASK;
-    else if (t->kind == RN_WAIT_SELECT)
-        r = cases_add(p, &v);
-    else
-        r = wait_add(p, id, v.wait.slot, v.wait.gen);
-    if (r > 0)
-        t->parked = false;
-    return r < 0 ? r : 0;
-}
-
-static void scope_read(struct pass *p, uint32_t slot)
-{
-    struct rn__scope_view v;
-
-    p->scopes[slot] = (struct scope){.parent = NIL, .next_opened = NIL, .recs = NIL, .waiters = NIL};
-    if (!rn__scope_view(p->rt, slot, &v))
-        return;
-    p->scopes[slot].owner = v.owner;
-    p->scopes[slot].opener = v.opener;
-    p->scopes[slot].parent = (v.parent & RN__END_MASK) == slot ? NIL : v.parent & RN__END_MASK;
-    p->scopes[slot].timed = v.timed;
-}
-
-static void rec_read(struct pass *p, uint32_t index)
-{
-    const struct rn__end_rec *rec = rn__rec_at(p->cs, index);
-    struct rec *r = &p->recs[index];
-    uint32_t gen = atomic_load(&rec->gen);
-    struct rn__chan *c = atomic_load(&rec->chan);
-
-    *r = (struct rec){.next_of_owner = NIL, .next_of_chan = NIL, .edges = NIL};
-    if (gen == 0 || !c || rn__chan_index(p->cs, c) >= p->n_chans)
-        return;
-    r->owner = atomic_load(&rec->owner);
-    r->dir = (enum rn__dir)atomic_load(&rec->dir);
-    r->chan = rn__chan_index(p->cs, c);
-    r->open = atomic_load(&rec->gen) == gen;
-}
-
-/* ---- A pass: linking ---------------------------------------------------------------------------------------------------- */
-
-/* The list of what this owner holds; NULL: a holder that is always live, or one we don't know. */
-static uint32_t *owner_list(struct pass *p, uint64_t owner)
-{
-    uint32_t id = rn__owner_id(owner), slot = id & RN__END_MASK;
-
-    switch (rn__owner_kind(owner)) {
-    case RN__OWNER_TASK:
-        return id < p->n_tasks && p->tasks[id].owner == owner ? &p->tasks[id].recs : NULL;
-    case RN__OWNER_SCOPE:
-        return slot < p->n_scopes && p->scopes[slot].owner == owner ? &p->scopes[slot].recs : NULL;
-    case RN__OWNER_TRANSIT:
-        return id < p->n_chans ? &p->chans[id].transit : NULL;
-    default:
-        return NULL;
-    }
-}
-
-static void pass_link(struct pass *p)
-{
-    for (uint32_t i = 0; i < p->n_recs; i++) {
-        struct rec *r = &p->recs[i];
-        uint32_t *list = r->open ? owner_list(p, r->owner) : NULL;
-        if (!r->open)
-            continue;
-        r->next_of_chan = p->chans[r->chan].recs[r->dir];
-        p->chans[r->chan].recs[r->dir] = i;
-        if (list) {
-            r->next_of_owner = *list;
-            *list = i;
-        }
-    }
-    for (uint32_t i = 0; i < p->n_edges; i++) {
-        struct edge *e = &p->edges[i];
-        e->next_of_chan = p->chans[e->chan].edges[e->need];
-        p->chans[e->chan].edges[e->need] = i;
-        e->next_of_rec = p->recs[e->rec].edges;
-        p->recs[e->rec].edges = i;
-    }
-    for (uint32_t i = 0; i < p->n_scopes; i++) {
-        struct scope *s = &p->scopes[i];
-        uint32_t id = rn__owner_id(s->opener);
-        if (s->owner == 0 || s->opener == 0 || id >= p->n_tasks || p->tasks[id].owner != s->opener)
-            continue;
-        s->next_opened = p->tasks[id].opened;
-        p->tasks[id].opened = i;
-    }
+    free(leaks->found);
+    leaks->found = found;
+    leaks->n_found = 0;
     for (uint32_t i = 0; i < p->n_tasks; i++) {
-        struct task *t = &p->tasks[i];
-        if (t->wait_scope >= p->n_scopes)
-            continue;
-        t->next_waiter = p->scopes[t->wait_scope].waiters;
-        p->scopes[t->wait_scope].waiters = i;
+        if (rn__leak_dead(&p->tasks[i]))
+            found[leaks->n_found++] = (struct found){i, p->tasks[i].epoch};
     }
+    atomic_store_explicit(&leaks->count, n, memory_order_relaxed);
+    return (int)n;
 }
 
-static int pass_read(struct pass *p)
+static bool pass_has_dead(const struct rn__leak_pass *p)
 {
-    int r = 0;
-
-    for (uint32_t i = 0; i < p->n_tasks && r == 0; i++)
-        r = task_read(p, i);
-    for (uint32_t i = 0; i < p->n_scopes; i++)
-        scope_read(p, i);
-    for (uint32_t i = 0; i < p->n_recs; i++)
-        rec_read(p, i);
-    for (uint32_t i = 0; i < p->n_chans; i++) {
-        p->chans[i] = (struct chan){.edges = {NIL, NIL}, .recs = {NIL, NIL}, .transit = NIL};
-        p->chans[i].version = atomic_load(&rn__chan_at(p->cs, i)->version);
-    }
-    if (r == 0)
-        pass_link(p);
-    return r;
-}
-
-/* ---- A pass: the fix-point ----------------------------------------------------------------------------------------------- */
-
-#define TODO_CHAN (UINT64_C(1) << 32)
-
-static void task_live(struct pass *p, uint32_t id)
-{
-    if (p->tasks[id].live)
-        return;
-    p->tasks[id].live = true;
-    p->todo[p->n_todo++] = id;
-}
-
-static void rec_live(struct pass *p, const struct rec *r)
-{
-    struct chan *c = &p->chans[r->chan];
-    if (c->live[r->dir])
-        return;
-    c->live[r->dir] = true;
-    p->todo[p->n_todo++] = TODO_CHAN | (uint64_t)r->dir << 33 | r->chan;
-}
-
-/* Somebody live holds an end of this direction: who waits for it can be served, and what comes out of the buffer is held. */
-static void chan_spread(struct pass *p, const struct chan *c, enum rn__dir dir)
-{
-    for (uint32_t e = c->edges[dir]; e != NIL; e = p->edges[e].next_of_chan)
-        task_live(p, p->edges[e].task);
-    for (uint32_t r = dir == RN__RX ? c->transit : NIL; r != NIL; r = p->recs[r].next_of_owner)
-        rec_live(p, &p->recs[r]);
-}
-
-static void scope_recs_live(struct pass *p, const struct scope *s, bool may_close)
-{
-    for (uint32_t r = s->recs; r != NIL; r = p->recs[r].next_of_owner) {
-        rec_live(p, &p->recs[r]);
-        for (uint32_t e = may_close ? p->recs[r].edges : NIL; e != NIL; e = p->edges[e].next_of_rec)
-            task_live(p, p->edges[e].task);
-    }
-}
-
-static void task_spread(struct pass *p, const struct task *t)
-{
-    for (uint32_t r = t->recs; r != NIL; r = p->recs[r].next_of_owner)
-        rec_live(p, &p->recs[r]);
-    for (uint32_t s = t->opened; s != NIL; s = p->scopes[s].next_opened) {
-        if (!p->scopes[s].held) {
-            p->scopes[s].held = true;
-            scope_recs_live(p, &p->scopes[s], false);
-        }
-    }
-    if (t->scope < p->n_scopes && !p->scopes[t->scope].direct) {
-        p->scopes[t->scope].direct = true;
-        for (uint32_t w = p->scopes[t->scope].waiters; w != NIL; w = p->tasks[w].next_waiter)
-            task_live(p, w);
-    }
-    for (uint32_t s = t->scope; s < p->n_scopes && !p->scopes[s].inside; s = p->scopes[s].parent) {
-        p->scopes[s].inside = true;
-        scope_recs_live(p, &p->scopes[s], true);
-    }
-}
-
-static bool scope_timed(const struct pass *p, uint32_t slot)
-{
-    for (; slot < p->n_scopes; slot = p->scopes[slot].parent) {
-        if (p->scopes[slot].timed)
+    for (uint32_t i = 0; i < p->n_tasks; i++) {
+        if (rn__leak_dead(&p->tasks[i]))
             return true;
     }
     return false;
 }
 
-/* Was this very wait a candidate before, and is everyone who holds the channels it waits on still the same? */
-static bool task_confirmed(const struct pass *p, const struct pass *before, uint32_t id)
-{
-    const struct task *t = &p->tasks[id];
-
-    if (!before)
-        return true;
-    if (id >= before->n_tasks || before->tasks[id].live || before->tasks[id].owner != t->owner ||
-        before->tasks[id].epoch != t->epoch)
-        return false;
-    for (uint32_t e = t->edges; e != NIL; e = p->edges[e].next_of_task) {
-        uint32_t c = p->edges[e].chan;
-        if (c >= before->n_chans || before->chans[c].version != p->chans[c].version)
-            return false;
-    }
-    return true;
-}
-
-static void pass_seed(struct pass *p, const struct pass *before)
-{
-    for (uint32_t i = 0; i < p->n_tasks; i++) {
-        const struct task *t = &p->tasks[i];
-        if (t->owner == 0)
-            continue;
-        bool unknown = t->kind == RN_WAIT_SCOPE && t->parked && (t->wait_scope >= p->n_scopes || !p->scopes[t->wait_scope].owner);
-        if (!t->parked || unknown || scope_timed(p, t->scope) || !task_confirmed(p, before, i))
-            task_live(p, i);
-    }
-    for (uint32_t i = 0; i < p->n_recs; i++) {
-        if (p->recs[i].open && !owner_list(p, p->recs[i].owner))
-            rec_live(p, &p->recs[i]);
-    }
-}
-
-static int pass_run(struct pass *p, const struct rn_runtime *rt, const struct pass *before)
-{
-    int r = pass_alloc(p, rt);
-    if (r == 0)
-        r = pass_read(p);
-    if (r < 0)
-        return r;
-
-    pass_seed(p, before);
-    while (p->n_todo > 0) {
-        uint64_t todo = p->todo[--p->n_todo];
-        if (todo & TODO_CHAN)
-            chan_spread(p, &p->chans[(uint32_t)todo], (enum rn__dir)(todo >> 33));
-        else
-            task_spread(p, &p->tasks[todo]);
-    }
-    return 0;
-}
-
-static bool task_dead(const struct task *t)
-{
-    return t->owner != 0 && !t->live;
-}
-
-/* ---- The report --------------------------------------------------------------------------------------------------------- */
-
-static const char *site_file(const struct rn_site *site)
-{
-    const char *slash = site ? strrchr(site->file, '/') : NULL;
-    return slash ? slash + 1 : site ? site->file : "?";
-}
-
-static int site_line(const struct rn_site *site)
-{
-    return site ? site->line : 0;
-}
-
-/* The first end-point that could serve this wait, and whose holder would have to wake first. */
-static const struct rec *holder_of(const struct pass *p, const struct task *t)
-{
-    if (t->edges == NIL)
-        return NULL;
-    const struct edge *e = &p->edges[t->edges];
-    uint32_t r = p->chans[e->chan].recs[e->need];
-    return r == NIL ? NULL : &p->recs[r];
-}
-
-/* The first task of the scope that `t` waits for. */
-static const struct task *member_of(const struct pass *p, const struct task *t)
-{
-    for (uint32_t i = 0; i < p->n_tasks; i++) {
-        if (task_dead(&p->tasks[i]) && p->tasks[i].scope == t->wait_scope)
-            return &p->tasks[i];
-    }
-    return NULL;
-}
-
-/* Print what `t` waits for; returns the task that it depends on, NULL at the end of the chain. */
-static const struct task *chain_step(const struct pass *p, const struct task *t, FILE *out)
-{
-    if (t->kind == RN_WAIT_SCOPE) {
-        const struct task *member = member_of(p, t);
-        if (member)
-            fprintf(out, " <- its scope's task");
-        return member;
-    }
-    const struct rec *r = holder_of(p, t);
-    if (!r)
-        return NULL;
-
-    const struct rn_site *opened = atomic_load(&rn__chan_at(p->cs, r->chan)->site);
-    fprintf(out, " <- %s of the channel opened at %s:%d, held by", r->dir == RN__TX ? "sender" : "receiver", site_file(opened),
-            site_line(opened));
-    if (rn__owner_kind(r->owner) == RN__OWNER_TASK)
-        return &p->tasks[rn__owner_id(r->owner)];
-    fprintf(out, rn__owner_kind(r->owner) == RN__OWNER_SCOPE ? " a scope" : " a buffered value");
-    return NULL;
-}
-
-static void chain_print(const struct pass *p, const struct task *t, FILE *out)
-{
-    const struct task *first = t;
-
-    for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
-        const struct task *next = chain_step(p, t, out);
-        if (!next)
-            return;
-        fprintf(out, " task %u \"%s\"", (unsigned)(next - p->tasks), next->name ? next->name : "");
-        if (next == t || next == first) {
-            fprintf(out, next == t ? " itself" : " again");
-            return;
-        }
-        fprintf(out, " (%s at %s:%d)", rn_wait_name(next->kind), site_file(next->site), site_line(next->site));
-        t = next;
-    }
-    fprintf(out, " <- ...");
-}
-
 /* Was this group printed by policy before? If not it is remembered; without memory for that it is printed again. */
-static bool group_told(struct rn__leaks *leaks, const struct task *t)
+static bool group_told(struct rn__leaks *leaks, const struct rn__leak_task *t)
 {
     for (size_t i = 0; i < leaks->n_told; i++) {
         if (leaks->told[i].site == t->site && leaks->told[i].born == t->born)
@@ -593,76 +115,29 @@ static bool group_told(struct rn__leaks *leaks, const struct task *t)
     return false;
 }
 
-static void group_print(struct pass *p, uint32_t first, struct rn__leaks *leaks, bool once, FILE *out)
-{
-    struct task *t = &p->tasks[first];
-    unsigned count = 0;
-
-    for (uint32_t i = first; i < p->n_tasks; i++) {
-        struct task *other = &p->tasks[i];
-        if (task_dead(other) && other->site == t->site && other->born == t->born) {
-            other->told = true;
-            count++;
-        }
-    }
-    if (once && group_told(leaks, t))
-        return;
-    fprintf(out, "runnel: %u task%s can never wake: %s at %s:%d (%s), started at %s:%d: task %u \"%s\"", count,
-            count == 1 ? "" : "s", rn_wait_name(t->kind), site_file(t->site), site_line(t->site), t->site ? t->site->func : "?",
-            site_file(t->born), site_line(t->born), first, t->name ? t->name : "");
-    chain_print(p, t, out);
-    fputc('\n', out);
-}
-
-/* ---- Doors ------------------------------------------------------------------------------------------------------------- */
-
-static int result_keep(struct rn__leaks *leaks, const struct pass *p)
-{
-    size_t n = 0;
-    for (uint32_t i = 0; i < p->n_tasks; i++)
-        n += task_dead(&p->tasks[i]);
-
-    struct found *found = n > 0 ? calloc(n, sizeof(*found)) : NULL;
-    if (n > 0 && !found)
-        return -ENOMEM;
-    free(leaks->found);
-    leaks->found = found;
-    leaks->n_found = 0;
-    for (uint32_t i = 0; i < p->n_tasks; i++) {
-        if (task_dead(&p->tasks[i]))
-            found[leaks->n_found++] = (struct found){i, p->tasks[i].epoch};
-    }
-    atomic_store_explicit(&leaks->count, n, memory_order_relaxed);
-    return (int)n;
-}
-
-static bool pass_has_dead(const struct pass *p)
-{
-    for (uint32_t i = 0; i < p->n_tasks; i++) {
-        if (task_dead(&p->tasks[i]))
-            return true;
-    }
-    return false;
-}
-
 static int check_locked(struct rn__leaks *leaks, const struct rn_runtime *rt, bool once, FILE *out)
 {
-    struct pass first = {0}, second = {0};
-    struct pass *last = &first;
-    int r = pass_run(&first, rt, NULL);
+    struct rn__leak_pass first = {0}, second = {0};
+    struct rn__leak_pass *last = &first;
+    int r = rn__leak_pass(&first, rt, NULL);
 
     if (r == 0 && pass_has_dead(&first)) {
         last = &second;
-        r = pass_run(&second, rt, &first);
+        r = rn__leak_pass(&second, rt, &first);
     }
     if (r == 0)
         r = result_keep(leaks, last);
     for (uint32_t i = 0; r > 0 && out && i < last->n_tasks; i++) {
-        if (task_dead(&last->tasks[i]) && !last->tasks[i].told)
-            group_print(last, i, leaks, once, out);
+        const struct rn__leak_task *t = &last->tasks[i];
+        if (!rn__leak_dead(t) || t->told)
+            continue;
+        if (once && group_told(leaks, t))
+            rn__leak_mark(last, i);
+        else
+            rn__leak_print(last, i, out);
     }
-    pass_free(&first);
-    pass_free(&second);
+    rn__leak_pass_free(&first);
+    rn__leak_pass_free(&second);
     return r;
 }
 

@@ -1,0 +1,75 @@
+/* One pass of the leak check: what leak_pass.c finds out, leak.c confirms and keeps, leak_report.c tells. */
+#pragma once
+
+#include "channel.h"
+
+#include <stdio.h>
+
+struct rn__leak_task {
+    uint64_t              epoch, owner; /* owner 0: free */
+    const char           *name;
+    const struct rn_site *born, *site;
+    enum rn_wait_kind     kind;
+    uint32_t              scope, wait_scope; /* wait_scope: NIL if it waits for none */
+    bool                  parked, live, told;
+    uint32_t              edges;  /* first, NIL */
+    uint32_t              recs;   /* first that it holds */
+    uint32_t              opened; /* first scope that it opened */
+    uint32_t              next_waiter; /* of the same scope */
+};
+
+/* A wait on one end-point: served by the other direction of its channel. */
+struct rn__leak_edge {
+    uint32_t     task, chan, rec;
+    enum rn__dir need;
+    uint32_t     next_of_task, next_of_chan, next_of_rec;
+};
+
+struct rn__leak_rec {
+    uint64_t     owner; /* 0 and not open: free */
+    uint32_t     chan;
+    enum rn__dir dir;
+    bool         open;
+    uint32_t     next_of_owner, next_of_chan, edges;
+};
+
+struct rn__leak_chan {
+    uint64_t version;
+    uint32_t edges[2], recs[2]; /* by direction: waits that need it, end-points */
+    uint32_t transit;           /* first end-point in its buffer */
+    bool     live[2];
+};
+
+struct rn__leak_scope {
+    uint64_t owner; /* 0: free */
+    uint64_t opener;
+    uint32_t parent, next_opened, recs, waiters;
+    bool     timed, inside, direct, held; /* a live task in it or inside; in it; its opener is live */
+};
+
+struct rn__leak_pass {
+    const struct rn_runtime *rt;
+    const struct rn__chans  *cs;
+    struct rn__leak_task             *tasks;
+    struct rn__leak_rec              *recs;
+    struct rn__leak_chan             *chans;
+    struct rn__leak_scope            *scopes;
+    struct rn__leak_edge             *edges;
+    uint32_t                 n_tasks, n_recs, n_chans, n_scopes, n_edges, max_edges;
+    uint64_t                *todo; /* live tasks, and channels with a live holder, whose neighbours are still to be looked at */
+    size_t                   n_todo;
+};
+
+static inline bool rn__leak_dead(const struct rn__leak_task *t)
+{
+    return t->owner != 0 && !t->live;
+}
+
+/* Read everything and compute who is live; `before` is an earlier pass whose candidates are to be confirmed, or NULL. The pass is
+ * to be freed in any case. 0, -ENOMEM. */
+int  rn__leak_pass(struct rn__leak_pass *pass, const struct rn_runtime *rt, const struct rn__leak_pass *before);
+void rn__leak_pass_free(struct rn__leak_pass *pass);
+/* One line for the group of dead task `first`, all of which are marked as told. */
+void rn__leak_print(struct rn__leak_pass *pass, uint32_t first, FILE *out);
+/* Mark the group without a word. */
+unsigned rn__leak_mark(struct rn__leak_pass *pass, uint32_t first);

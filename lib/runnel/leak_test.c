@@ -1,0 +1,376 @@
+/* What the leak check must call dead, and what it must not. Go's cases, and those that only explicit ownership can tell. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chan_testing.h"
+#include "channel.h"
+
+/* A runtime whose policy doesn't interfere: the tests ask by themselves. */
+static int quiet_main(void *arg)
+{
+    void (*const *body)(void) = arg;
+    (*body)();
+    return 0;
+}
+
+#define LEAK_TEST(name)                                                                             \
+    static void leak_body_##name(void);                                                             \
+    TEST(name)                                                                                      \
+    {                                                                                               \
+        void (*body)(void) = leak_body_##name;                                                      \
+        OK(rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_IGNORE}, quiet_main, &body)); \
+    }                                                                                               \
+    static void leak_body_##name(void)
+
+static int dead(void)
+{
+    return rn_leak_check(rn_runtime_self(), NULL);
+}
+
+/* The report in a buffer that the caller frees. */
+static char *report(int want)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    EQ(rn_leak_check(rn_runtime_self(), out), want);
+    fclose(out);
+    return text;
+}
+
+struct work {
+    struct rn_tx tx, tx2;
+    struct rn_rx rx, rx2;
+    struct rn_scope scope;
+    rn_time      deadline;
+};
+
+static int sends(void *arg)
+{
+    const struct work *w = arg;
+    int v = 1, r;
+    while ((r = rn_tx_send(w->tx, &v, w->deadline ? w->deadline : RN_FOREVER)) == 0)
+        ;
+    return r;
+}
+
+static int receives(void *arg)
+{
+    const struct work *w = arg;
+    int v, r;
+    while ((r = rn_rx_recv(w->rx, &v, w->deadline ? w->deadline : RN_FOREVER)) == 0)
+        ;
+    return r;
+}
+
+static int selects(void *arg)
+{
+    const struct work *w = arg;
+    int v;
+    struct rn_case c[] = {RN_CASE_RECV(w->rx, &v), RN_CASE_SEND(w->tx, &v)};
+    return rn_select(c, 2, RN_FOREVER);
+}
+
+static int selects_nothing(void *arg)
+{
+    (void)arg;
+    return rn_select(NULL, 0, RN_FOREVER);
+}
+
+/* ---- Dead -------------------------------------------------------------------------------------------------------------- */
+
+LEAK_TEST(two_tasks_that_wait_for_each_other_are_dead)
+{
+    struct work a = {0}, b = {0};
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &b.tx, &a.rx));
+    OK(rn_chan_open(sizeof(int), 0, &a.tx, &b.rx));
+    OK(GO(s, receives, &a, rn_end_rx(a.rx), rn_end_tx(a.tx)));
+    OK(GO(s, receives, &b, rn_end_rx(b.rx), rn_end_tx(b.tx)));
+    EQ(dead(), 0);
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(2);
+    TRUE(strstr(text, "chan receive at leak_test.c"));
+    TRUE(strstr(text, "again") || strstr(text, "itself"));
+}
+
+LEAK_TEST(a_sender_whose_receivers_holder_is_dead_is_found_with_its_chain)
+{
+    struct work sender = {0}, holder = {0};
+    struct rn_rx kept;
+    struct rn_tx self;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &sender.tx, &kept));
+    OK(rn_chan_open(sizeof(int), 0, &self, &holder.rx));
+    OK(GO(s, sends, &sender, rn_end_tx(sender.tx)));
+    OK(GO(s, receives, &holder, rn_end_rx(holder.rx), rn_end_tx(self), rn_end_rx(kept))); /* only it could send to itself */
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(2);
+    TRUE(strstr(text, "1 task can never wake: chan send at leak_test.c"));
+    TRUE(strstr(text, "receiver of the channel opened at leak_test.c"));
+    TRUE(strstr(text, "\"receives\""));
+    TRUE(strstr(text, "itself"));
+
+    struct rn_stats stats;
+    rn_stats(rn_runtime_self(), &stats);
+    EQ(stats.tasks_leaked, 2);
+}
+
+LEAK_TEST(a_select_is_dead_when_no_case_can_be_served)
+{
+    struct work w = {0}, q = {0};
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &q.tx, &w.rx));
+    OK(rn_chan_open(sizeof(int), 0, &w.tx, &q.rx));
+    OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx)));
+    OK(GO(s, receives, &q, rn_end_rx(q.rx), rn_end_tx(q.tx))); /* w sends to q: both go on, then q waits */
+    TASK_UNTIL(tasks_parked() == 0 || tasks_parked() == 1);
+    TASK_UNTIL(dead() == 0);
+    OK(rn_scope_cancel(s));
+    rn_scope_wait(s);
+
+    SCOPE(alone);
+    OK(rn_chan_open(sizeof(int), 0, &w.tx, &q.rx));
+    OK(rn_chan_open(sizeof(int), 0, &q.tx, &w.rx));
+    OK(GO(alone, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_tx(q.tx), rn_end_rx(q.rx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 1);
+}
+
+LEAK_TEST(a_select_without_cases_is_dead)
+{
+    SCOPE(s);
+    OK(GO0(s, selects_nothing, NULL));
+    TASK_UNTIL(tasks_parked() == 1);
+    CLEANUP(freep) char *text = report(1);
+    TRUE(strstr(text, "select at leak_test.c"));
+}
+
+static int opens_and_waits(void *arg)
+{
+    struct work *w = arg;
+    SCOPE(s);
+    OK(GO(s, receives, w, rn_end_rx(w->rx), rn_end_tx(w->tx)));
+    return rn_scope_wait(s);
+}
+
+LEAK_TEST(who_waits_for_a_scope_of_the_dead_is_dead)
+{
+    struct work w = {0};
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &w.tx, &w.rx));
+    OK(GO(s, opens_and_waits, &w, rn_end_tx(w.tx), rn_end_rx(w.rx)));
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(2);
+    TRUE(strstr(text, "scope wait"));
+    TRUE(strstr(text, "its scope's task"));
+}
+
+LEAK_TEST(many_of_one_kind_are_one_line)
+{
+    struct work w = {0}, holder = {0};
+    struct rn_tx self;
+    struct rn_tx tx[20];
+    struct work senders[20];
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &w.tx, &w.rx));
+    OK(rn_chan_open(sizeof(int), 0, &self, &holder.rx));
+    for (int i = 0; i < 20; i++) {
+        OK(rn_tx_dup(w.tx, &tx[i]));
+        senders[i] = (struct work){.tx = tx[i]};
+        OK(GO(s, sends, &senders[i], rn_end_tx(tx[i])));
+    }
+    OK(GO(s, receives, &holder, rn_end_rx(holder.rx), rn_end_tx(self), rn_end_rx(w.rx)));
+    TASK_UNTIL(tasks_parked() == 21);
+    CLEANUP(freep) char *text = report(21);
+    TRUE(strstr(text, "20 tasks can never wake"));
+    int lines = 0;
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    EQ(lines, 2);
+}
+
+LEAK_TEST(what_waits_inside_a_dead_buffer_helps_nobody)
+{
+    static const struct rn_elem elem = {.size = sizeof(struct rn_tx), .n_ends = 1, .ends = {0}};
+    struct work waiter = {0}, holder = {0};
+    struct rn_tx carrier, self;
+    struct rn_rx carried;
+    struct rn_tx inside;
+    SCOPE(s);
+    OK(rn_chan_open_elem(&elem, 1, &carrier, &carried));
+    OK(rn_chan_open(sizeof(int), 0, &inside, &waiter.rx));
+    OK(rn_chan_open(sizeof(int), 0, &self, &holder.rx));
+    OK(rn_tx_send(carrier, &inside, RN_FOREVER));
+    OK(GO(s, receives, &waiter, rn_end_rx(waiter.rx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 0); /* we could receive what can send */
+
+    OK(GO(s, receives, &holder, rn_end_rx(holder.rx), rn_end_tx(self), rn_end_rx(carried)));
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(2);
+    TRUE(strstr(text, "a buffered value"));
+}
+
+/* ---- Live -------------------------------------------------------------------------------------------------------------- */
+
+LEAK_TEST(an_end_that_a_live_task_holds_keeps_its_waiters_alive)
+{
+    struct work w = {0};
+    struct rn_rx kept;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &w.tx, &kept));
+    OK(GO(s, sends, &w, rn_end_tx(w.tx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 0);
+    OK(rn_rx_close(kept)); /* the leak of Go's release notes: here the sender ends */
+    ERR(rn_scope_wait(s), EPIPE);
+    EQ(dead(), 0);
+    EQ(ends_open(), 0);
+}
+
+LEAK_TEST(life_reaches_to_the_end_of_a_long_chain)
+{
+    enum { N = 200 };
+    struct work w[N];
+    struct rn_tx first;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &first, &w[0].rx));
+    for (int i = 0; i < N; i++) {
+        w[i].deadline = 0;
+        struct rn_rx next;
+        OK(rn_chan_open(sizeof(int), 0, &w[i].tx, &next));
+        OK(GO(s, receives, &w[i], rn_end_rx(w[i].rx), rn_end_tx(w[i].tx)));
+        if (i + 1 < N)
+            w[i + 1].rx = next;
+    }
+    TASK_UNTIL(tasks_parked() == N);
+    EQ(dead(), 0);
+    OK(rn_tx_close(first));
+    ERR(rn_scope_wait(s), EPIPE);
+}
+
+LEAK_TEST(a_deadline_is_life)
+{
+    struct work w = {.deadline = rn_after(1000 * RN_S)}, q = {0};
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &q.tx, &w.rx));
+    OK(GO(s, receives, &w, rn_end_rx(w.rx), rn_end_tx(q.tx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 0);
+
+    SCOPE(timed);
+    w.deadline = 0;
+    OK(rn_scope_deadline(timed, rn_after(1000 * RN_S)));
+    OK(rn_chan_open(sizeof(int), 0, &q.tx, &q.rx));
+    OK(GO(timed, receives, &q, rn_end_rx(q.rx), rn_end_tx(q.tx)));
+    TASK_UNTIL(tasks_parked() == 2);
+    EQ(dead(), 0);
+    OK(rn_scope_deadline(timed, RN_FOREVER));
+    EQ(dead(), 1);
+}
+
+LEAK_TEST(the_end_of_a_loop_is_held_for_ever)
+{
+    struct work w = {0};
+    struct rn_tx tx;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    OK(rn_end_to_loop((struct rn_end[]){rn_end_tx(tx)}, 1, rn_loop_self()));
+    OK(GO(s, receives, &w, rn_end_rx(w.rx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 0);
+}
+
+LEAK_TEST(a_scope_holds_its_ends_as_long_as_someone_in_it_lives)
+{
+    struct work w = {0}, busy = {.deadline = rn_after(1000 * RN_S)};
+    struct rn_tx tx, own;
+    SCOPE(s);
+    SCOPE(waiters);
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(tx)}, 1, s));
+    OK(rn_chan_open(sizeof(int), 0, &own, &busy.rx));
+    OK(GO(s, receives, &busy, rn_end_rx(busy.rx), rn_end_tx(own)));
+    OK(GO(waiters, receives, &w, rn_end_rx(w.rx)));
+    TASK_UNTIL(tasks_parked() == 2);
+    EQ(dead(), 0);
+}
+
+static const struct rn_site idle_site = {"leak_test.c", "idle_by_design", 1, true};
+
+static int idles(void *arg)
+{
+    const struct work *w = arg;
+    int v;
+    return rn_rx_recv_at(&idle_site, w->rx, &v, RN_FOREVER);
+}
+
+LEAK_TEST(a_wait_that_is_idle_by_design_is_no_leak)
+{
+    struct work w = {0};
+    struct rn_tx tx;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    OK(GO(s, idles, &w, rn_end_rx(w.rx), rn_end_tx(tx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 0);
+}
+
+/* ---- The census and the policy ------------------------------------------------------------------------------------------ */
+
+struct census {
+    int dead, receivers, tasks;
+};
+
+static bool census_one(void *arg, const struct rn_task_info *info)
+{
+    struct census *c = arg;
+    c->tasks++;
+    c->dead += info->dead;
+    if (info->wait == RN_WAIT_CHAN_RECV) {
+        STREQ(rn_wait_name(info->wait), "chan receive");
+        STREQ(info->name, "receives");
+        TRUE(info->wait_site && strstr(info->wait_site->file, "leak_test.c"));
+        EQ(info->state, RN_TASK_PARKED);
+        c->receivers++;
+    }
+    return true;
+}
+
+LEAK_TEST(the_census_tells_who_waits_and_who_is_dead)
+{
+    struct work w = {0};
+    struct rn_tx tx;
+    struct census c = {0};
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    OK(GO(s, receives, &w, rn_end_rx(w.rx), rn_end_tx(tx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    EQ(dead(), 1);
+    rn_tasks_each(rn_runtime_self(), census_one, &c);
+    EQ(c.tasks, 2);
+    EQ(c.receivers, 1);
+    EQ(c.dead, 1);
+}
+
+static int deadlocks(void *arg)
+{
+    struct work w = {0};
+    struct rn_tx tx;
+    int v;
+    (void)arg;
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    return rn_rx_recv(w.rx, &v, RN_FOREVER);
+}
+
+ABORT_TEST(a_deadlock_in_a_simulation_aborts_at_once, SIGABRT, "1 task can never wake: chan receive at leak_test.c")
+{
+    rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT, .sim = true, .seed = 1}, deadlocks, NULL);
+}
+
+ABORT_TEST(a_deadlock_aborts_after_a_second_of_silence, SIGABRT, "1 task can never wake: chan receive at leak_test.c")
+{
+    rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT}, deadlocks, NULL);
+}
