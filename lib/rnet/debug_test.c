@@ -1,0 +1,240 @@
+#include <rnet/debug.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/task_test.h>
+
+#include <base/cleanup.h>
+#include <rnet/http.h>
+#include <rnet/metrics.h>
+#include <rnet/stream.h>
+#include <runnel/chan.h>
+
+static const char *const addrs[] = {"127.0.0.1:0"};
+
+/* GET `path` from the window; the whole answer as text, to be freed. */
+static char *get(const struct rnet_debug *debug, const char *path)
+{
+    CLEANUP(rnet_stream_closep) struct rnet_stream *s = NULL;
+    char request[256], *text = NULL;
+    size_t len = 0;
+    ssize_t n;
+
+    OK(rnet_dial(rnet_debug_address(debug, 0), rn_after(10 * RN_S), &s));
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
+    OK(rnet_stream_write(s, request, strlen(request), rn_after(10 * RN_S)));
+    do {
+        text = realloc(text, len + 65536);
+        n = rnet_stream_read(s, text + len, 65535, rn_after(20 * RN_S));
+        OK(n);
+        len += (size_t)n;
+        text[len] = 0;
+    } while (n > 0);
+    return text;
+}
+
+static void put_a_family(void *arg, struct rnet_metrics *out)
+{
+    rnet_metrics_gauge(out, "test_answer", "From a collector.", *(int *)arg);
+}
+
+static int answer = 42;
+
+static struct rnet_debug *serve(struct rn_runtime *observed)
+{
+    static const struct rnet_collector collectors[] = {{put_a_family, &answer}};
+    const struct rnet_debug_options o = {
+        .addrs = addrs, .n_addrs = 1, .observed = observed, .collectors = collectors, .n_collectors = 1};
+    struct rnet_debug *debug = NULL;
+
+    OK(rnet_debug_serve(&o, &debug));
+    return debug;
+}
+
+/* "name 1.5" or "name{labels} 1.5" at the beginning of a line. */
+static bool has_series(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *at = text; (at = strstr(at, name)); at += n)
+        if (at[-1] == '\n' && (at[n] == ' ' || at[n] == '{'))
+            return true;
+    return false;
+}
+
+TASK_TEST(every_promised_name_is_there_from_the_start)
+{
+    static const char *const names[] = {
+        "runnel_tasks{state=\"parked\"}", "runnel_tasks_leaked", "runnel_endpoints_unowned", "runnel_channels", "runnel_timers",
+        "runnel_worker_stalls_total", "runnel_parks_total{reason=\"chan\"}", "rnet_connections{listener=\"debug\"}",
+        "rnet_accept_pauses_total{reason=\"emfile\"}", "rnet_listener_up{listener=\"debug\"}", "rnet_stale_events_total",
+        "rnet_syscalls_total{call=\"recv\",result=\"ok\"}", "process_cpu_seconds_total", "process_resident_memory_bytes",
+        "process_virtual_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds", "test_answer"};
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(freep) char *text = get(debug, "/metrics");
+
+    TRUE(strstr(text, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        test_note("%s", names[i]);
+        TRUE(has_series(text, names[i]));
+    }
+    TRUE(strstr(text, "\nrunnel_tasks_leaked 0\n"));
+    TRUE(strstr(text, "\nrunnel_endpoints_unowned 0\n"));
+    TRUE(strstr(text, "\nrnet_listener_up{listener=\"debug\"} 1\n"));
+    TRUE(strstr(text, "\ntest_answer 42\n"));
+}
+
+static int wait_on(void *arg)
+{
+    struct rn_rx rx = *(struct rn_rx *)arg;
+    int value;
+
+    return rn_rx_recv(rx, &value, RN_FOREVER) == -EPIPE ? 0 : 1;
+}
+
+TASK_TEST(tasks_are_listed_with_what_they_wait_for)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(rn_tx_closep) struct rn_tx tx = {0};
+    struct rn_rx rx = {0};
+    struct rn_scope scope;
+
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    OK(rn_chan_open(sizeof(int), 0, &tx, &rx));
+    OK(rn_go(scope, wait_on, &rx, (struct rn_end[]){rn_end_rx(rx)}, 1));
+    OK(rn_yield());
+    {
+        CLEANUP(freep) char *text = get(debug, "/debug/tasks");
+        CLEANUP(freep) char *json = get(debug, "/debug/tasks?format=json");
+        CLEANUP(freep) char *one = get(debug, "/debug/tasks?limit=1");
+
+        TRUE(strstr(text, ": wait_on\n"));
+        TRUE(strstr(text, "debug_test.c"));
+        TRUE(strstr(json, "\"name\":\"wait_on\",\"state\":\"parked\""));
+        TRUE(strstr(json, "\"total\":"));
+        TRUE(strstr(one, "the first 1 shown"));
+    }
+    rn_tx_closep(&tx);
+    OK(rn_scope_close(scope));
+}
+
+/* Each of the two holds the sender that the other waits for: neither can ever wake. */
+struct stuck {
+    struct rn_tx tx;
+    struct rn_rx rx;
+};
+
+static int wait_for_each_other(void *arg)
+{
+    const struct stuck *s = arg;
+    int value;
+
+    (void)rn_rx_recv(s->rx, &value, RN_FOREVER);
+    return 0;
+}
+
+static int leaks_found(const char *text)
+{
+    const char *at = strstr(text, " tasks can never wake");
+
+    while (at && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    return at ? atoi(at) : -1;
+}
+
+static int leaking_app(void *arg)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct stuck a, b;
+    struct rn_scope scope;
+
+    (void)arg;
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    OK(rn_chan_open(sizeof(int), 0, &a.tx, &b.rx));
+    OK(rn_chan_open(sizeof(int), 0, &b.tx, &a.rx));
+    OK(rn_go(scope, wait_for_each_other, &a, ((struct rn_end[]){rn_end_tx(a.tx), rn_end_rx(a.rx)}), 2));
+    OK(rn_go(scope, wait_for_each_other, &b, ((struct rn_end[]){rn_end_tx(b.tx), rn_end_rx(b.rx)}), 2));
+    OK(rn_yield());
+    {
+        CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
+        CLEANUP(freep) char *metrics = get(debug, "/metrics");
+
+        EQ(leaks_found(leaks), 2);
+        TRUE(strstr(leaks, "debug_test.c"));
+        TRUE(strstr(metrics, "\nrunnel_tasks_leaked 2\n"));
+    }
+    OK(rn_scope_close(scope)); /* cancelled, they do wake */
+    return 0;
+}
+
+TEST(a_leak_is_counted_and_named)
+{
+    const struct rn_options o = {.workers = 1, .leaks = RN_LEAKS_IGNORE};
+
+    OK(rn_run(&o, leaking_app, NULL));
+}
+
+TASK_TEST(the_window_answers_while_the_program_hangs)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    char command[512];
+
+    /* this task, and with it the only worker, stands still in system() */
+    snprintf(command, sizeof(command),
+             "python3 -c \"import urllib.request as u; t=u.urlopen('http://%s/debug/tasks', timeout=10).read(); "
+             "assert b'[running' in t, t\"",
+             rnet_debug_address(debug, 0));
+    EQ(system(command), 0);
+}
+
+TASK_TEST(an_address_that_cannot_be_bound_is_an_error)
+{
+    static const char *const bad[] = {"256.0.0.1:1"};
+    const struct rnet_debug_options o = {.addrs = bad, .n_addrs = 1, .observed = rn_runtime_self()};
+    struct rnet_debug *debug = NULL;
+
+    LT(rnet_debug_serve(&o, &debug), 0);
+}
+
+TEST(the_writer_escapes_and_judges)
+{
+    CLEANUP(rnet_metrics_freep) struct rnet_metrics *m = NULL;
+    CLEANUP(freep) char *text = NULL;
+    struct rn_slice s;
+
+    OK(rnet_metrics_new(&m));
+    rnet_metrics_family(m, "a_total", RNET_COUNTER, "back\\slash and\nline");
+    rnet_metrics_count(m, &(struct rnet_label){"l", "q\"b\\n\n"}, 1, UINT64_MAX);
+    rnet_metrics_gauge(m, "b", "b", 0.1);
+    EQ(rnet_metrics_error(m), 0);
+    s = rnet_metrics_text(m);
+    text = strndup((const char *)s.data, s.len);
+    STREQ(text, "# HELP a_total back\\\\slash and\\nline\n# TYPE a_total counter\n"
+                "a_total{l=\"q\\\"b\\\\n\\n\"} 18446744073709551615\n# HELP b b\n# TYPE b gauge\nb 0.1\n");
+    rnet_metrics_gauge(m, "b", "again", 1);
+    ERR(rnet_metrics_error(m), EINVAL);
+}
+
+TEST(a_histogram_counts_into_its_buckets)
+{
+    static const rn_time bounds[] = {RN_MS, RN_S};
+    struct rnet_histogram h = {.bounds = bounds, .n = 2};
+    CLEANUP(rnet_metrics_freep) struct rnet_metrics *m = NULL;
+    CLEANUP(freep) char *text = NULL;
+    struct rn_slice s;
+
+    rnet_histogram_observe(&h, 0);
+    rnet_histogram_observe(&h, RN_MS);
+    rnet_histogram_observe(&h, RN_MS + 1);
+    rnet_histogram_observe(&h, 2 * RN_S);
+    OK(rnet_metrics_new(&m));
+    rnet_metrics_family(m, "h_seconds", RNET_HISTOGRAM, "h");
+    rnet_metrics_histogram(m, &(struct rnet_label){"x", "y"}, 1, &h);
+    EQ(rnet_metrics_error(m), 0);
+    s = rnet_metrics_text(m);
+    text = strndup((const char *)s.data, s.len);
+    TRUE(strstr(text, "h_seconds_bucket{x=\"y\",le=\"0.001\"} 2\nh_seconds_bucket{x=\"y\",le=\"1\"} 3\n"
+                      "h_seconds_bucket{x=\"y\",le=\"+Inf\"} 4\nh_seconds_sum{x=\"y\"} 2.002000001\nh_seconds_count{x=\"y\"} 4\n"));
+}
