@@ -18,8 +18,7 @@ struct ft_rollout_options {
     struct ft_catalog  *catalog;  /* borrowed, here and below */
     struct ft_registry *registry;
     struct ft_renderer *renderer;
-    _Atomic bool       *overflowed; /* set by who had to push a change out of the channel: look at every agent; may be NULL */
-    rn_time             sweep;      /* 0: FT_ROLLOUT_SWEEP */
+    rn_time             sweep;    /* 0: FT_ROLLOUT_SWEEP */
 };
 
 #define FT_ROLLOUT_SWEEP (30 * RN_S)
@@ -27,6 +26,3 @@ struct ft_rollout_options {
 /* Start the task in `scope`; it ends when the last sender of `changes` has closed, or with the scope. `changes` (values: struct ft_uuid, see
  * changes.h) moves to it, and it looks at every agent once at the start. `options` is copied. */
 int ft_rollout_start(struct rn_scope scope, const struct ft_rollout_options *options, struct rn_rx changes);
-
-/* Compute and store the desired state of one agent now. -ENOENT: unknown agent. */
-int ft_rollout_agent(const struct ft_rollout_options *options, const struct ft_uuid *uid);

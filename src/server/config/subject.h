@@ -1,7 +1,6 @@
 /* An agent as selectors and templates see it: its uid and what it says about itself, decoded.
  *
- * A label goes before an attribute of the same name; a non-identifying attribute goes before an identifying one only by being asked
- * for after it.
+ * A label goes before an attribute of the same name, an identifying attribute before one that isn't.
  */
 #pragma once
 
