@@ -50,7 +50,7 @@ void ft_arena_fini(struct ft_arena *a)
         next = c->next;
         free(c);
     }
-    if (a->budget)
+    if (a->budget && a->used > 0) /* an empty arena may outlive the budget */
         ft_budget_give(a->budget, a->used);
     *a = (struct ft_arena){.max = a->max, .budget = a->budget};
 }

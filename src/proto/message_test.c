@@ -113,8 +113,8 @@ TEST(a_message_that_would_decode_to_too_much_is_its_own_fault)
 TEST(a_server_without_budget_is_not_the_messages_fault)
 {
     CLEANUP(ft_buf_fini) struct ft_buf             b = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
-    CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
     struct ft_budget                               budget = FT_BUDGET_INIT(64 * FT_KIB);
+    CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
     struct ft_limits                               limits = {.message_max = FT_MIB, .budget = &budget};
     struct ft_fault                                fault;
 
