@@ -114,10 +114,12 @@ static inline struct list *list_take_head(struct list *head)
 
 /* Each entry. The body must not remove `it`; LIST_EACH_SAFE allows exactly that (but not the removal of the next). */
 #define LIST_EACH(it, head, member)                                                                \
-    for (it = LIST_ENTRY((head)->next, __typeof__(*it), member); &it->member != (head);            \
+    for (it = LIST_ENTRY((head)->next, __typeof__(*it), member); LIST_NODE_(it, member) != (head); \
          it = LIST_ENTRY(it->member.next, __typeof__(*it), member))
 #define LIST_EACH_SAFE(it, tmp, head, member)                                                      \
     for (it = LIST_ENTRY((head)->next, __typeof__(*it), member),                                   \
-        tmp = LIST_ENTRY(it->member.next, __typeof__(*it), member);                                \
-         &it->member != (head);                                                                    \
-         it = tmp, tmp = LIST_ENTRY(it->member.next, __typeof__(*it), member))
+        tmp = LIST_ENTRY(LIST_NODE_(it, member)->next, __typeof__(*it), member);                   \
+         LIST_NODE_(it, member) != (head);                                                         \
+         it = tmp, tmp = LIST_ENTRY(LIST_NODE_(it, member)->next, __typeof__(*it), member))
+/* The node of an entry that may be the head's, which is none and need not be aligned as one. */
+#define LIST_NODE_(it, member) ((struct list *)(void *)((char *)(it) + offsetof(__typeof__(*(it)), member)))
