@@ -124,7 +124,7 @@ static const struct rnet_http_route routes[] = {
 static void reconnect(struct bench *b)
 {
     rnet_stream_closep(&b->client);
-    b->len = 0;
+    b->buf[b->len = 0] = 0;
     OK(rnet_dial(rnet_http_address(b->server, 0), rn_after(5 * RN_S), &b->client));
 }
 
@@ -456,7 +456,7 @@ TASK_TEST(a_client_that_expects_is_told_to_go_on_or_not)
     while (b->len < 25)
         NE(more(b), 0);
     STREQ(b->buf, "HTTP/1.1 100 Continue\r\n\r\n");
-    b->len = 0;
+    b->buf[b->len = 0] = 0;
     STREQ(ask(b, "ok")->body, "ok");
 
     expect_problem(b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 67108864\r\nExpect: 100-continue\r\n\r\n", 413, true);
@@ -674,6 +674,7 @@ TASK_TEST(a_stop_that_cannot_wait_cancels_the_handlers)
 TASK_TEST(many_connections_at_once_are_all_served)
 {
     BENCH(.head_ns = 0);
+    static const char request[] = "GET /slow?ms=1 HTTP/1.1\r\n" HOST "\r\n";
     size_t n = test_tasks(200);
     struct rnet_stream **s = calloc(n, sizeof(*s));
     char buf[1024];
@@ -681,7 +682,7 @@ TASK_TEST(many_connections_at_once_are_all_served)
     for (size_t i = 0; i < n; i++)
         OK(rnet_dial(rnet_http_address(b->server, 0), rn_after(5 * RN_S), &s[i]));
     for (size_t i = 0; i < n; i++)
-        OK(rnet_stream_write(s[i], "GET /slow?ms=1 HTTP/1.1\r\n" HOST "\r\n", 38, rn_after(5 * RN_S)));
+        OK(rnet_stream_write(s[i], request, strlen(request), rn_after(5 * RN_S)));
     for (size_t i = 0; i < n; i++) {
         ssize_t got = rnet_stream_read(s[i], buf, sizeof(buf), rn_after(10 * RN_S));
 
