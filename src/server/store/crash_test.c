@@ -97,7 +97,7 @@ static int look(void *arg)
 
 TEST(what_was_acknowledged_survives_a_kill_in_the_middle_of_writing)
 {
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     reported = 0;
     for (unsigned round = 1; round <= 8; round++) {
         reported = killed_after(reported + 1, round * 5);

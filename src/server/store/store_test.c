@@ -79,7 +79,7 @@ TEST(migrations_run_from_version_1_on_and_each_only_once)
     const char *const scripts[] = {ft__schema_scripts[0], create_2, change_3};
     sqlite3          *db;
 
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     EQ(sqlite3_open(database_path(), &db), SQLITE_OK);
     OK(ft__schema_migrate(db, scripts, 1));
     EQ(query("PRAGMA user_version"), 1);
@@ -97,7 +97,7 @@ TEST(a_migration_that_fails_leaves_the_version_before_it)
     const char *const scripts[] = {ft__schema_scripts[0], half};
     sqlite3          *db;
 
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     EQ(sqlite3_open(database_path(), &db), SQLITE_OK);
     LT(ft__schema_migrate(db, scripts, 2), 0);
     EQ(query("PRAGMA user_version"), 1);
@@ -122,7 +122,7 @@ TASK_TEST(a_file_that_is_no_database_of_ours_is_refused)
     struct ft_text_error e;
     struct ft_store     *s;
 
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     execute("CREATE TABLE theirs (n INTEGER)");
     ERR(ft_store_open(test_dir(), &s, &e), EUCLEAN);
     TRUE(strstr(e.text, "not a database of fettled") != NULL);
@@ -135,7 +135,7 @@ TASK_TEST(a_damaged_file_is_refused)
     int                  fd = open(database_path(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     char                 junk[4096];
 
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     memset(junk, 'x', sizeof(junk));
     EQ(write(fd, junk, sizeof(junk)), (ssize_t)sizeof(junk));
     (void)close(fd);
@@ -158,7 +158,7 @@ TASK_TEST(a_folder_that_is_not_there_is_named)
     struct ft_text_error e;
     struct ft_store     *s;
 
-    ALLOW_SQLITE();
+    ALLOW_LIBRARIES();
     ERR(ft_store_open("/nowhere/at/all", &s, &e), ENOENT);
     TRUE(strstr(e.text, "/nowhere/at/all") != NULL);
 }
