@@ -50,9 +50,9 @@ static void on_event(void *arg, uint32_t events)
 
     if (c->state == RNET__FREE || c->state == RNET__CLOSING)
         return;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         c->flags |= RNET__READABLE;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         c->flags |= RNET__TO_END;
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP) && c->flags & RNET__BLOCKED) {
         c->flags &= (uint16_t)~RNET__BLOCKED;

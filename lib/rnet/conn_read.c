@@ -2,7 +2,7 @@
  *
  * A stream socket that gave less than was asked for is empty, and what comes later is a new edge, so the read that would
  * say EAGAIN is saved. Not so once RDHUP, HUP or ERR was seen: the edge for the end may have been merged with the data's, so then
- * it is read to the end. A connection that goes on and on yields after its budget, and is delivered again in the next turn.
+ * it is read to the end; and not after PRI, since a read stops at the urgent mark even if urgent data is in line. A connection that goes on and on yields after its budget, and is delivered again in the next turn.
  */
 #include "internal.h"
 

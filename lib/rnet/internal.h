@@ -48,7 +48,7 @@ static inline size_t rnet__buf_len(const struct rnet__buf *b)
 enum rnet__state { RNET__FREE, RNET__OPEN, RNET__FLUSHING, RNET__LINGERING, RNET__CLOSING };
 enum rnet__flags {
     RNET__READABLE = 1 << 0,   /* there may be something to read */
-    RNET__TO_END = 1 << 1,     /* RDHUP, HUP or ERR was seen: a short read ends nothing any more */
+    RNET__TO_END = 1 << 1,     /* RDHUP, HUP, ERR or PRI was seen: a short read ends nothing any more */
     RNET__EOF = 1 << 2,        /* the peer's end was read */
     RNET__PAUSED = 1 << 3,
     RNET__BLOCKED = 1 << 4,    /* a send was short: wait for OUT */
