@@ -16,7 +16,8 @@
 
 #include "fd.h"
 
-#define EVENTS_IN  ((uint32_t)EPOLLIN | EPOLLRDHUP | EPOLLET)
+/* PRI: a read stops at TCP's urgent mark, so there a short count does not mean that nothing is left. */
+#define EVENTS_IN  ((uint32_t)EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define EVENTS_ALL (EVENTS_IN | EPOLLOUT)
 
 /* ---- records ----------------------------------------------------------------------------------------------------------- */
@@ -354,9 +355,9 @@ void rn__fd_event(struct rn_loop *loop, uint64_t data, uint32_t events)
         watch_queue(rt, f, events);
         return;
     }
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         f->flags |= RN__FD_HUP;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         ready |= RN_FD_READ;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) /* RDHUP alone says nothing about writing */
         ready |= RN_FD_WRITE;
