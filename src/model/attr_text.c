@@ -13,9 +13,11 @@ static void base64(struct rn_slice in, struct ft_buf *out)
 
     for (size_t i = 0; i < in.len; i += 3) {
         size_t   left = in.len - i;
-        uint32_t group = (uint32_t)in.data[i] << 16 | (left > 1 ? (uint32_t)in.data[i + 1] << 8 : 0) |
+        uint32_t group = (uint32_t)in.data[i] << 16 |
+                         (left > 1 ? (uint32_t)in.data[i + 1] << 8 : 0) |
                          (left > 2 ? in.data[i + 2] : 0);
-        char four[4] = {digits[group >> 18], digits[group >> 12 & 63], left > 1 ? digits[group >> 6 & 63] : '=',
+        char four[4] = {digits[group >> 18], digits[group >> 12 & 63],
+                        left > 1 ? digits[group >> 6 & 63] : '=',
                         left > 2 ? digits[group & 63] : '='};
 
         (void)ft_buf_add(out, four, sizeof(four));
@@ -100,7 +102,9 @@ static enum ft_attr_kind plain(const Opamp__Proto__AnyValue *v, struct ft_buf *o
             number(v->double_value, out);
             return FT_ATTR_DOUBLE;
         }
-        (void)ft_buf_add_str(out, isnan(v->double_value) ? "NaN" : v->double_value > 0 ? "Infinity" : "-Infinity");
+        (void)ft_buf_add_str(out, isnan(v->double_value) ? "NaN"
+                                  : v->double_value > 0  ? "Infinity"
+                                                         : "-Infinity");
         return FT_ATTR_STRING;
     case OPAMP__PROTO__ANY_VALUE__VALUE_BYTES_VALUE:
         base64(rn_slice(v->bytes_value.data, v->bytes_value.len), out);
@@ -111,8 +115,7 @@ static enum ft_attr_kind plain(const Opamp__Proto__AnyValue *v, struct ft_buf *o
     case OPAMP__PROTO__ANY_VALUE__VALUE_KVLIST_VALUE:
         json_map(v->kvlist_value, out);
         return FT_ATTR_JSON;
-    default:
-        return FT_ATTR_NULL;
+    default: return FT_ATTR_NULL;
     }
 }
 
@@ -124,7 +127,8 @@ static void json_value(const Opamp__Proto__AnyValue *v, struct ft_buf *out)
     } else if (v->value_case == OPAMP__PROTO__ANY_VALUE__VALUE_STRING_VALUE) {
         json_string(rn_slice_str(v->string_value), out);
     } else if (v->value_case == OPAMP__PROTO__ANY_VALUE__VALUE_BYTES_VALUE ||
-               (v->value_case == OPAMP__PROTO__ANY_VALUE__VALUE_DOUBLE_VALUE && !isfinite(v->double_value))) {
+               (v->value_case == OPAMP__PROTO__ANY_VALUE__VALUE_DOUBLE_VALUE &&
+                !isfinite(v->double_value))) {
         (void)ft_buf_add_byte(out, '"');
         (void)plain(v, out);
         (void)ft_buf_add_byte(out, '"');

@@ -1,5 +1,6 @@
-/* A list is made in two steps: values become drafts (text borrowed from the message, or written to a scratch buffer), then the drafts are
- * sorted, freed of repeated keys, and copied into one allocation. */
+/* A list is made in two steps: values become drafts (text borrowed from the message, or written to
+ * a scratch buffer), then the drafts are sorted, freed of repeated keys, and copied into one
+ * allocation. */
 #include <model/attrs.h>
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 
 struct draft {
     struct ft_attr attr;
-    size_t         scratch_at; /* where its text begins in the scratch buffer, if attr.text has no data */
+    size_t scratch_at; /* where its text begins in the scratch buffer, if attr.text has no data */
 };
 
 static int key_cmp(struct rn_slice a, struct rn_slice b)

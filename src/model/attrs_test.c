@@ -18,7 +18,7 @@ static Opamp__Proto__AnyValue value_of(int value_case)
 }
 
 #define VALUE(name, CASE, field, ...)                                                              \
-    Opamp__Proto__AnyValue name = value_of(OPAMP__PROTO__ANY_VALUE__VALUE_##CASE##_VALUE);          \
+    Opamp__Proto__AnyValue name = value_of(OPAMP__PROTO__ANY_VALUE__VALUE_##CASE##_VALUE);         \
     name.field##_value = __VA_ARGS__
 
 /* One attribute `k` with this value: its text and kind. */
@@ -59,7 +59,8 @@ TEST(doubles_have_their_shortest_form)
     static const struct {
         double      d;
         const char *text;
-    } cases[] = {{0.1, "0.1"}, {1, "1"}, {1.0 / 3, "0.3333333333333333"}, {1e300, "1e+300"}, {-0.5, "-0.5"}};
+    } cases[] = {
+        {0.1, "0.1"}, {1, "1"}, {1.0 / 3, "0.3333333333333333"}, {1e300, "1e+300"}, {-0.5, "-0.5"}};
 
     for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
         VALUE(v, DOUBLE, double, cases[n].d);
@@ -77,11 +78,11 @@ TEST(arrays_and_maps_are_json)
     VALUE(i, INT, int, -5);
     VALUE(d, DOUBLE, double, INFINITY);
     VALUE(b, BYTES, bytes, (ProtobufCBinaryData){.data = (uint8_t *)"x", .len = 1});
-    Opamp__Proto__AnyValue      none = OPAMP__PROTO__ANY_VALUE__INIT;
-    Opamp__Proto__AnyValue     *values[] = {&s, &i, &d, &b, &none};
-    Opamp__Proto__ArrayValue    array = OPAMP__PROTO__ARRAY_VALUE__INIT;
-    Opamp__Proto__KeyValueList  list = OPAMP__PROTO__KEY_VALUE_LIST__INIT;
-    Opamp__Proto__KeyValue      x = OPAMP__PROTO__KEY_VALUE__INIT, y = x, *kvs[] = {&x, &y};
+    Opamp__Proto__AnyValue     none = OPAMP__PROTO__ANY_VALUE__INIT;
+    Opamp__Proto__AnyValue    *values[] = {&s, &i, &d, &b, &none};
+    Opamp__Proto__ArrayValue   array = OPAMP__PROTO__ARRAY_VALUE__INIT;
+    Opamp__Proto__KeyValueList list = OPAMP__PROTO__KEY_VALUE_LIST__INIT;
+    Opamp__Proto__KeyValue     x = OPAMP__PROTO__KEY_VALUE__INIT, y = x, *kvs[] = {&x, &y};
 
     array.n_values = 5;
     array.values = values;
@@ -105,8 +106,9 @@ static struct ft_attr attr(const char *key, const char *text)
 TEST(a_list_is_sorted_and_keeps_the_last_of_a_key)
 {
     CLEANUP(ft_attrs_freep) struct ft_attrs *a = NULL, *b = NULL;
-    struct ft_attr in[] = {attr("z", "1"), attr("a", "first"), attr("fettle.label.env", "prod"), attr("a", "last")};
-    struct ft_attr same[] = {attr("fettle.label.env", "prod"), attr("a", "last"), attr("z", "1")};
+    struct ft_attr  in[] = {attr("z", "1"), attr("a", "first"), attr("fettle.label.env", "prod"),
+                            attr("a", "last")};
+    struct ft_attr  same[] = {attr("fettle.label.env", "prod"), attr("a", "last"), attr("z", "1")};
     struct rn_slice label;
 
     OK(ft_attrs_new(in, 4, &a));
@@ -144,7 +146,8 @@ TEST(a_list_has_maxima)
     big.text.len -= 3;
     OK(ft_attrs_new(&big, 1, &a));
 
-    VALUE(v, BYTES, bytes, (ProtobufCBinaryData){.data = (uint8_t *)text, .len = FT_ATTRS_BYTES_MAX});
+    VALUE(v, BYTES, bytes,
+          (ProtobufCBinaryData){.data = (uint8_t *)text, .len = FT_ATTRS_BYTES_MAX});
     kv.value = &v;
     a = ft_attrs_free(a);
     ERR(ft_attrs_from_opamp(kvs, 1, &a), E2BIG); /* base64 makes it longer still */

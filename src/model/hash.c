@@ -28,7 +28,8 @@ static bool feed_counted(EVP_MD_CTX *c, int width, struct rn_slice s)
 
 static bool feed_object(EVP_MD_CTX *c, const struct ft_object *o)
 {
-    return feed_counted(c, 4, o->name) && feed_counted(c, 4, o->content_type) && feed_counted(c, 8, o->body);
+    return feed_counted(c, 4, o->name) && feed_counted(c, 4, o->content_type) &&
+           feed_counted(c, 8, o->body);
 }
 
 int ft_hash_objects(const struct ft_objects *objects, struct ft_hash *ret)

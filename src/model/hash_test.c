@@ -22,8 +22,11 @@ static void expect(const struct ft_object *objects, size_t n, const char *want)
 TEST(the_hash_is_the_contracts)
 {
     struct ft_object two[] = {
-        {.name = RN_SLICE_LITERAL("b.yaml"), .content_type = RN_SLICE_LITERAL("text/yaml"), .body = RN_SLICE_LITERAL("x: 1\n")},
-        {.name = RN_SLICE_LITERAL("a"), .content_type = RN_SLICE_LITERAL("application/octet-stream"),
+        {.name = RN_SLICE_LITERAL("b.yaml"),
+         .content_type = RN_SLICE_LITERAL("text/yaml"),
+         .body = RN_SLICE_LITERAL("x: 1\n")},
+        {.name = RN_SLICE_LITERAL("a"),
+         .content_type = RN_SLICE_LITERAL("application/octet-stream"),
          .body = RN_SLICE_LITERAL("\0\xff")},
     };
 

@@ -1,4 +1,5 @@
-/* Lists are sorted with the order of arrival as the second key, so that "the last one of a name" is well defined. */
+/* Lists are sorted with the order of arrival as the second key, so that "the last one of a name" is
+ * well defined. */
 #include <model/object.h>
 
 #include <errno.h>

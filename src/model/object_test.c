@@ -9,13 +9,17 @@
 
 static struct ft_object object(const char *name, const char *body)
 {
-    return (struct ft_object){.name = rn_slice_str(name), .body = rn_slice_str(body), .content_type = rn_slice_str("text/plain")};
+    return (struct ft_object){.name = rn_slice_str(name),
+                              .body = rn_slice_str(body),
+                              .content_type = rn_slice_str("text/plain")};
 }
 
 TEST(names_that_become_files_are_judged)
 {
-    static const char *const good[] = {"config.yaml", "a", "...", ".hidden", "h\xc3\xa9", "a b", "-x", "\\"};
-    static const char *const bad[] = {"", ".", "..", "a/b", "/", "a\nb", "\x7f", "\x01", "\xff", "a\xc3"};
+    static const char *const good[] = {"config.yaml", "a",   "...", ".hidden",
+                                       "h\xc3\xa9",   "a b", "-x",  "\\"};
+    static const char *const bad[] = {"",     ".",    "..",   "a/b",  "/",
+                                      "a\nb", "\x7f", "\x01", "\xff", "a\xc3"};
     char                     longest[256];
     const char              *why;
 
@@ -54,9 +58,9 @@ TEST(a_content_type_is_trimmed_and_has_a_default)
 TEST(a_list_is_sorted_by_bytes_and_found_by_name)
 {
     CLEANUP(ft_objects_fini) struct ft_objects list = {0};
-    struct ft_object                           in[] = {object("b", "2"), object("\xc3\xa9", "4"), object("a", "1"),
-                                                       object("ab", "x"), object("B", "0")};
-    static const char *const                   order[] = {"B", "a", "ab", "b", "\xc3\xa9"};
+    struct ft_object         in[] = {object("b", "2"), object("\xc3\xa9", "4"), object("a", "1"),
+                                     object("ab", "x"), object("B", "0")};
+    static const char *const order[] = {"B", "a", "ab", "b", "\xc3\xa9"};
 
     OK(ft_objects_from(in, 5, &list));
     EQ(list.count, 5);
@@ -73,7 +77,7 @@ TEST(a_name_twice_is_refused_and_too_many_objects_too)
 {
     CLEANUP(ft_objects_fini) struct ft_objects list = {0};
     CLEANUP(freep) struct ft_object           *many = calloc(FT_OBJECTS_MAX + 1, sizeof(*many));
-    struct ft_object                           in[] = {object("a", "1"), object("b", "2"), object("a", "3")};
+    struct ft_object in[] = {object("a", "1"), object("b", "2"), object("a", "3")};
 
     ERR(ft_objects_from(in, 3, &list), EEXIST);
     ERR(ft_objects_from(many, FT_OBJECTS_MAX + 1, &list), E2BIG);
@@ -83,11 +87,13 @@ TEST(a_name_twice_is_refused_and_too_many_objects_too)
 
 TEST(a_messages_map_keeps_the_last_of_a_name)
 {
-    CLEANUP(ft_objects_fini) struct ft_objects  list = {0};
-    Opamp__Proto__AgentConfigObject             one = OPAMP__PROTO__AGENT_CONFIG_OBJECT__INIT, two = one;
-    Opamp__Proto__AgentConfigMap__ConfigMapEntry a = OPAMP__PROTO__AGENT_CONFIG_MAP__CONFIG_MAP_ENTRY__INIT, b = a, c = a;
+    CLEANUP(ft_objects_fini) struct ft_objects list = {0};
+    Opamp__Proto__AgentConfigObject one = OPAMP__PROTO__AGENT_CONFIG_OBJECT__INIT, two = one;
+    Opamp__Proto__AgentConfigMap__ConfigMapEntry
+        a = OPAMP__PROTO__AGENT_CONFIG_MAP__CONFIG_MAP_ENTRY__INIT,
+        b = a, c = a;
     Opamp__Proto__AgentConfigMap__ConfigMapEntry *entries[] = {&a, &b, &c};
-    Opamp__Proto__AgentConfigMap                 map = OPAMP__PROTO__AGENT_CONFIG_MAP__INIT;
+    Opamp__Proto__AgentConfigMap                  map = OPAMP__PROTO__AGENT_CONFIG_MAP__INIT;
 
     one.body = (ProtobufCBinaryData){.data = (uint8_t *)"one", .len = 3};
     two.body = (ProtobufCBinaryData){.data = (uint8_t *)"two", .len = 3};

@@ -1,5 +1,5 @@
-/* One allocation: the head, the samples, then the texts. Sizes are known before anything is copied: for a message from its decoder,
- * for an array from a first walk. */
+/* One allocation: the head, the samples, then the texts. Sizes are known before anything is copied:
+ * for a message from its decoder, for an array from a first walk. */
 #include <model/sample.h>
 
 #include <errno.h>
@@ -9,9 +9,10 @@
 
 #define TEXTS_PER_SAMPLE 4
 
-/* A batch with room for `text_bytes` of texts (their NULs not counted) and `*ret_texts` at their place. */
-static int batch_alloc(const struct ft_uuid *agent, const struct ft_uuid *boot, size_t count, size_t text_bytes,
-                       struct ft_batch **ret, char **ret_texts)
+/* A batch with room for `text_bytes` of texts (their NULs not counted) and `*ret_texts` at their
+ * place. */
+static int batch_alloc(const struct ft_uuid *agent, const struct ft_uuid *boot, size_t count,
+                       size_t text_bytes, struct ft_batch **ret, char **ret_texts)
 {
     size_t           head = sizeof(struct ft_batch) + count * sizeof(struct ft_sample);
     size_t           bytes = head + text_bytes + count * TEXTS_PER_SAMPLE;
@@ -19,7 +20,8 @@ static int batch_alloc(const struct ft_uuid *agent, const struct ft_uuid *boot, 
 
     if (!b)
         return -ENOMEM;
-    *b = (struct ft_batch){.agent = *agent, .boot = *boot, .bytes = bytes, .count = (uint32_t)count};
+    *b =
+        (struct ft_batch){.agent = *agent, .boot = *boot, .bytes = bytes, .count = (uint32_t)count};
     atomic_init(&b->refs, 1);
     atomic_init(&b->undecided, 0);
     ft_uuid_format(agent, b->agent_id);
@@ -50,7 +52,8 @@ static void sample_put(struct ft_sample *to, const struct ft_sample *from, char 
     to->cmd = text_put(at, from->cmd);
 }
 
-int ft_batch_new(const struct ft_uuid *agent, const struct ft_metrics *metrics, struct ft_batch **ret)
+int ft_batch_new(const struct ft_uuid *agent, const struct ft_metrics *metrics,
+                 struct ft_batch **ret)
 {
     struct ft_metrics m = *metrics;
     struct ft_uuid    boot;
@@ -73,8 +76,8 @@ int ft_batch_new(const struct ft_uuid *agent, const struct ft_metrics *metrics, 
     return 0;
 }
 
-int ft_batch_new_from(const struct ft_uuid *agent, const struct ft_uuid *boot, const struct ft_sample *samples,
-                      size_t count, struct ft_batch **ret)
+int ft_batch_new_from(const struct ft_uuid *agent, const struct ft_uuid *boot,
+                      const struct ft_sample *samples, size_t count, struct ft_batch **ret)
 {
     size_t           text_bytes = 0;
     struct ft_batch *b;

@@ -12,9 +12,15 @@ static const struct ft_uuid agent = {.bytes = {1, 2, 3}}, boot = {.bytes = {4, 5
 
 static struct ft_sample specimen(uint64_t seq)
 {
-    return (struct ft_sample){.seq = seq, .timestamp_ms = 1000, .process_name = RN_SLICE_LITERAL("shipper"),
-                              .host_name = RN_SLICE_LITERAL("h"), .ip = RN_SLICE_LITERAL("::1"),
-                              .cmd = RN_SLICE_LITERAL("./shipper"), .pid = 7, .mem_usage = 8, .send_lines = 9};
+    return (struct ft_sample){.seq = seq,
+                              .timestamp_ms = 1000,
+                              .process_name = RN_SLICE_LITERAL("shipper"),
+                              .host_name = RN_SLICE_LITERAL("h"),
+                              .ip = RN_SLICE_LITERAL("::1"),
+                              .cmd = RN_SLICE_LITERAL("./shipper"),
+                              .pid = 7,
+                              .mem_usage = 8,
+                              .send_lines = 9};
 }
 
 TEST(a_batch_outlives_the_message_it_came_from)

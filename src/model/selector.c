@@ -1,5 +1,6 @@
-/* A selector is one allocation: its text, its terms, and the values of all terms; keys and values are slices of the text. The commas of the text bound
- * both counts, so the memory is measured before the parse. */
+/* A selector is one allocation: its text, its terms, and the values of all terms; keys and values
+ * are slices of the text. The commas of the text bound both counts, so the memory is measured
+ * before the parse. */
 #include <model/selector.h>
 
 #include <errno.h>
@@ -39,7 +40,8 @@ struct parser {
     struct ft_syntax_error *reterr;
 };
 
-__attribute__((format(printf, 3, 4))) static int fail_at(struct ft_syntax_error *e, size_t offset, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail_at(struct ft_syntax_error *e, size_t offset,
+                                                         const char *format, ...)
 {
     va_list args;
 
@@ -90,7 +92,7 @@ static int parse_key(struct parser *p, struct rn_slice *ret)
     return 0;
 }
 
-/* A value up to the next special byte, without the blanks around it, put behind the values so far. */
+/* A value up to the next special byte, without the blanks around it, put behind the others. */
 static int parse_value(struct parser *p, bool may_be_empty)
 {
     size_t from, to;
@@ -159,7 +161,8 @@ static int parse_condition(struct parser *p, struct term *t)
         t->op = OP_NOT_IN;
         return parse_list(p);
     }
-    return fail_at(p->reterr, p->at, "`=`, `!=`, `in (...)`, `notin (...)` or `,` is expected here");
+    return fail_at(p->reterr, p->at,
+                   "`=`, `!=`, `in (...)`, `notin (...)` or `,` is expected here");
 }
 
 static int parse_term(struct parser *p)
@@ -212,7 +215,8 @@ static int check_bytes(struct rn_slice text, struct ft_syntax_error *reterr)
     size_t valid = ft_utf8_prefix(text);
 
     if (text.len > FT_SELECTOR_LEN_MAX)
-        return fail_at(reterr, FT_SELECTOR_LEN_MAX, "a selector has at most %d bytes", FT_SELECTOR_LEN_MAX);
+        return fail_at(reterr, FT_SELECTOR_LEN_MAX, "a selector has at most %d bytes",
+                       FT_SELECTOR_LEN_MAX);
     if (valid < text.len)
         return fail_at(reterr, valid, "this is not valid UTF-8");
     for (size_t i = 0; i < text.len; i++) {
@@ -229,7 +233,8 @@ static struct ft_selector *selector_alloc(struct rn_slice text)
 
     for (size_t i = 0; i < text.len; i++)
         parts += text.data[i] == ',';
-    s = calloc(1, sizeof(*s) + parts * (sizeof(struct term) + sizeof(struct rn_slice)) + text.len + 1);
+    s = calloc(1,
+               sizeof(*s) + parts * (sizeof(struct term) + sizeof(struct rn_slice)) + text.len + 1);
     if (!s)
         return NULL;
     s->values = (struct rn_slice *)(void *)(s->terms + parts);
@@ -240,7 +245,8 @@ static struct ft_selector *selector_alloc(struct rn_slice text)
     return s;
 }
 
-int ft_selector_parse(struct rn_slice text, struct ft_selector **ret, struct ft_syntax_error *reterr)
+int ft_selector_parse(struct rn_slice text, struct ft_selector **ret,
+                      struct ft_syntax_error *reterr)
 {
     CLEANUP(ft_selector_freep) struct ft_selector *s = NULL;
     struct parser                                  p;

@@ -25,8 +25,9 @@ static bool lookup(void *arg, struct rn_slice key, struct rn_slice *ret_value)
     return false;
 }
 
-static struct pair agent[] = {
-    {"env", "prod"}, {"tier", "a"}, {"os.type", "linux"}, {"empty", ""}, {"in", "x"}, {"model", "big box"}, {NULL, NULL}};
+static struct pair agent[] = {{"env", "prod"}, {"tier", "a"}, {"os.type", "linux"},
+                              {"empty", ""},   {"in", "x"},   {"model", "big box"},
+                              {NULL, NULL}};
 
 static bool match(const char *text)
 {
@@ -145,10 +146,11 @@ TEST(a_selector_has_maxima)
 
 TEST(random_selectors_are_parsed_or_refused_but_never_hurt)
 {
-    static const char *const parts[] = {"k", "=", "!", "in", "notin", "(", ")", ",", " ", "v", "\xc3\xa9", "\xff", "env", "prod"};
+    static const char *const parts[] = {"k", "=", "!", "in",       "notin", "(",   ")",
+                                        ",", " ", "v", "\xc3\xa9", "\xff",  "env", "prod"};
     const char              *given = getenv("TEST_SEED");
-    unsigned                 seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
-    size_t                   taken = 0;
+    unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+    size_t   taken = 0;
 
     printf("# seed %u\n", seed);
     test_note("TEST_SEED=%u", seed);

@@ -1,5 +1,6 @@
-/* A template is read as a row of tokens: text up to the next `{{`, then what stands in the braces. Checking takes the tokens and drops them,
- * rendering writes them: one reader, so that both agree about what is right. There is no parsed form to keep, since reading is as cheap as copying. */
+/* A template is read as a row of tokens: text up to the next `{{`, then what stands in the braces.
+ * Checking takes the tokens and drops them, rendering writes them: one reader, so that both agree
+ * about what is right. There is no parsed form to keep, since reading is as cheap as copying. */
 #include <model/template.h>
 
 #include <errno.h>
@@ -22,13 +23,14 @@ enum token_kind {
 
 struct token {
     enum token_kind       kind;
-    struct rn_slice       text;  /* TEXT: the bytes; VALUE: the name */
+    struct rn_slice       text; /* TEXT: the bytes; VALUE: the name */
     enum ft_template_kind value;
 };
 
 #define NAME_SHOWN 80 /* bytes of a name in an error */
 
-__attribute__((format(printf, 3, 4))) static int fail(struct reader *r, int err, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct reader *r, int err, const char *format,
+                                                      ...)
 {
     va_list args;
 
@@ -73,8 +75,8 @@ static void skip_blanks(struct reader *r)
 
 static bool is_name_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '/';
 }
 
 static struct rn_slice take_name(struct reader *r)
@@ -127,9 +129,11 @@ static int take_expression(struct reader *r, struct token *t)
 
         if (classify(name, t) < 0)
             return fail(&start, -EINVAL,
-                        "`%.*s` is not a value: write var.NAME, label.K, attr.K, agent.instance_uid, or \"{{\" for the "
+                        "`%.*s` is not a value: write var.NAME, label.K, attr.K, "
+                        "agent.instance_uid, or \"{{\" for the "
                         "braces themselves",
-                        (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN), (const char *)name.data);
+                        (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN),
+                        (const char *)name.data);
     }
     skip_blanks(r);
     if (!starts_with(rest(r), "}}"))
@@ -153,7 +157,8 @@ static int take_token(struct reader *r, struct token *t)
         return take_expression(r, t);
     }
     open = memmem(left.data, left.len, "{{", 2);
-    *t = (struct token){.kind = TOKEN_TEXT, .text = rn_slice(left.data, open ? (size_t)(open - left.data) : left.len)};
+    *t = (struct token){.kind = TOKEN_TEXT,
+                        .text = rn_slice(left.data, open ? (size_t)(open - left.data) : left.len)};
     advance(r, t->text.len);
     return 0;
 }
@@ -182,15 +187,20 @@ static int missing(struct reader *r, const struct token *t)
 
     switch (t->value) {
     case FT_TEMPLATE_VAR:
-        return fail(r, -ENOENT, "variable `%.*s` is missing: set it in the variables of the agent's group", n, name);
+        return fail(r, -ENOENT,
+                    "variable `%.*s` is missing: set it in the variables of the agent's group", n,
+                    name);
     case FT_TEMPLATE_LABEL:
-        return fail(r, -ENOENT, "label `%.*s` is missing on this agent: set it under `labels` in the agent's file", n,
-                    name);
+        return fail(
+            r, -ENOENT,
+            "label `%.*s` is missing on this agent: set it under `labels` in the agent's file", n,
+            name);
     case FT_TEMPLATE_ATTR:
-        return fail(r, -ENOENT, "attribute `%.*s` is not reported by this agent: use one that it has, or a variable", n,
-                    name);
-    case FT_TEMPLATE_UID:
-        break;
+        return fail(
+            r, -ENOENT,
+            "attribute `%.*s` is not reported by this agent: use one that it has, or a variable", n,
+            name);
+    case FT_TEMPLATE_UID: break;
     }
     return fail(r, -ENOENT, "the agent has no instance_uid: wait for its first report");
 }
@@ -213,7 +223,9 @@ static int render(struct reader *r, ft_template_lookup_fn lookup, void *arg, str
         }
         err = ft_buf_add_slice(out, t.text);
         if (err == -E2BIG)
-            return fail(r, err, "the rendered text passes %zu bytes: shorten it, or raise message_max", out->max);
+            return fail(r, err,
+                        "the rendered text passes %zu bytes: shorten it, or raise message_max",
+                        out->max);
         if (err < 0)
             return fail(r, err, "there is no memory to render this: try again later");
     }
@@ -226,12 +238,13 @@ static void prefix_error(struct rn_slice object, struct ft_syntax_error *e)
 
     memcpy(reason, e->text, sizeof(reason));
     reason[sizeof(reason) - 1] = 0;
-    (void)snprintf(e->text, sizeof(e->text), "%.*s:%u: %s", (int)(object.len < 255 ? object.len : 255),
-                   (const char *)object.data, e->line, reason);
+    (void)snprintf(e->text, sizeof(e->text), "%.*s:%u: %s",
+                   (int)(object.len < 255 ? object.len : 255), (const char *)object.data, e->line,
+                   reason);
 }
 
-int ft_template_render(struct rn_slice object, struct rn_slice body, ft_template_lookup_fn lookup, void *arg,
-                       struct ft_buf *out, struct ft_syntax_error *reterr)
+int ft_template_render(struct rn_slice object, struct rn_slice body, ft_template_lookup_fn lookup,
+                       void *arg, struct ft_buf *out, struct ft_syntax_error *reterr)
 {
     struct reader r = reader_init(body, reterr);
     size_t        before = out->len;

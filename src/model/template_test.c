@@ -10,7 +10,8 @@
 #include <base/cleanup.h>
 #include <harness/test.h>
 
-static bool lookup(void *arg, enum ft_template_kind kind, struct rn_slice name, struct rn_slice *ret_value)
+static bool lookup(void *arg, enum ft_template_kind kind, struct rn_slice name,
+                   struct rn_slice *ret_value)
 {
     (void)arg;
     if (kind == FT_TEMPLATE_UID) {
@@ -65,7 +66,8 @@ static void refuse(const char *in, unsigned line, unsigned column, const char *s
     if (!strstr(e.text, says))
         FAIL("%s: does not say %s", e.text, says);
     OK(ft_buf_add_str(&out, "before"));
-    ERR(ft_template_render(rn_slice_str("o.yaml"), rn_slice_str(in), lookup, NULL, &out, &e), EINVAL);
+    ERR(ft_template_render(rn_slice_str("o.yaml"), rn_slice_str(in), lookup, NULL, &out, &e),
+        EINVAL);
     TRUE(rn_slice_eq_str(ft_buf_slice(&out), "before"));
     EQ(strncmp(e.text, "o.yaml:", 7), 0);
 }
@@ -95,19 +97,20 @@ static void missing(const char *in, const char *want)
     struct ft_syntax_error             e;
 
     OK(ft_template_check(rn_slice_str(in), &e));
-    ERR(ft_template_render(rn_slice_str("shipper.yaml"), rn_slice_str(in), lookup, NULL, &out, &e), ENOENT);
+    ERR(ft_template_render(rn_slice_str("shipper.yaml"), rn_slice_str(in), lookup, NULL, &out, &e),
+        ENOENT);
     STREQ(e.text, want);
     EQ(out.len, 0);
 }
 
 TEST(a_missing_value_is_named_with_object_line_and_remedy)
 {
-    missing("a: 1\nb: {{ var.region }}\n",
-            "shipper.yaml:2: variable `region` is missing: set it in the variables of the agent's group");
-    missing("{{ label.tier }}",
-            "shipper.yaml:1: label `tier` is missing on this agent: set it under `labels` in the agent's file");
-    missing("\n\n\n{{ attr.os.type }}",
-            "shipper.yaml:4: attribute `os.type` is not reported by this agent: use one that it has, or a variable");
+    missing("a: 1\nb: {{ var.region }}\n", "shipper.yaml:2: variable `region` is missing: set it "
+                                           "in the variables of the agent's group");
+    missing("{{ label.tier }}", "shipper.yaml:1: label `tier` is missing on this agent: set it "
+                                "under `labels` in the agent's file");
+    missing("\n\n\n{{ attr.os.type }}", "shipper.yaml:4: attribute `os.type` is not reported by "
+                                        "this agent: use one that it has, or a variable");
 }
 
 TEST(a_text_that_grows_past_the_maximum_is_refused)
@@ -116,7 +119,9 @@ TEST(a_text_that_grows_past_the_maximum_is_refused)
     struct ft_syntax_error             e;
 
     OK(ft_buf_add_str(&out, "1234"));
-    ERR(ft_template_render(rn_slice_str("o"), rn_slice_str("\n{{ attr.host.name }}"), lookup, NULL, &out, &e), E2BIG);
+    ERR(ft_template_render(rn_slice_str("o"), rn_slice_str("\n{{ attr.host.name }}"), lookup, NULL,
+                           &out, &e),
+        E2BIG);
     STREQ(e.text, "o:2: the rendered text passes 8 bytes: shorten it, or raise message_max");
     TRUE(rn_slice_eq_str(ft_buf_slice(&out), "1234"));
     OK(ft_buf_error(&out));
@@ -132,17 +137,20 @@ TEST(the_longest_names_leave_room_for_the_reason)
     memset(body, 'n', sizeof(body));
     memcpy(body, "{{ var.", 7);
     memcpy(body + sizeof(body) - 3, " }}", 3);
-    ERR(ft_template_render(rn_slice(object, sizeof(object)), rn_slice(body, sizeof(body)), lookup, NULL, &out, &e), ENOENT);
+    ERR(ft_template_render(rn_slice(object, sizeof(object)), rn_slice(body, sizeof(body)), lookup,
+                           NULL, &out, &e),
+        ENOENT);
     TRUE(strstr(e.text, "nnn` is missing: set it in the variables of the agent's group"));
 }
 
 TEST(random_templates_are_rendered_or_refused_but_never_hurt)
 {
-    static const char *const parts[] = {"{{", "}}", " ", "\"{{\"", "var.rate", "label.env", "attr.x", "\n", "text", "{", "}",
-                                        "agent.instance_uid", "\xff"};
-    const char              *given = getenv("TEST_SEED");
-    unsigned                 seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
-    size_t                   rendered = 0;
+    static const char *const parts[] = {
+        "{{", "}}",   " ", "\"{{\"", "var.rate",           "label.env", "attr.x",
+        "\n", "text", "{", "}",      "agent.instance_uid", "\xff"};
+    const char *given = getenv("TEST_SEED");
+    unsigned    seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+    size_t      rendered = 0;
 
     printf("# seed %u\n", seed);
     test_note("TEST_SEED=%u", seed);

@@ -1,4 +1,5 @@
-/* Version 7 (RFC 9562): 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits. */
+/* Version 7 (RFC 9562): 48 bits of milliseconds, the version, 12 random bits, the variant, 62
+ * random bits. */
 #include <model/uuid.h>
 
 #include <errno.h>

@@ -24,8 +24,9 @@ TEST(a_new_uuid_has_version_seven_and_the_time)
 
 TEST(uuids_sort_by_their_time)
 {
-    static const uint8_t high[10] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255}, low[10] = {0};
-    struct ft_uuid       a = ft_uuid_make(1000, high), b = ft_uuid_make(1001, low);
+    static const uint8_t high[10] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+                         low[10] = {0};
+    struct ft_uuid a = ft_uuid_make(1000, high), b = ft_uuid_make(1001, low);
 
     LT(ft_uuid_cmp(&a, &b), 0);
     GT(ft_uuid_cmp(&b, &a), 0);
@@ -51,8 +52,12 @@ TEST(a_uuid_is_shown_and_read_back)
 
 TEST(what_is_not_a_uuid_is_refused)
 {
-    static const char *const bad[] = {"", "0190f5c2", "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6", "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6a0",
-                                      "0190f5c25b3e-7c11-9f0a-2f1c7d1f0b6a-", "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6g",
+    static const char *const bad[] = {"",
+                                      "0190f5c2",
+                                      "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6",
+                                      "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6a0",
+                                      "0190f5c25b3e-7c11-9f0a-2f1c7d1f0b6a-",
+                                      "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6g",
                                       "0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6 "};
     struct ft_uuid           u;
 

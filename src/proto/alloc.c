@@ -1,6 +1,7 @@
-/* Bump allocation in chunks. A chunk is taken from the budget before it is taken from malloc, with its head, so the
- * budget tells the truth. Large requests get a chunk of their own behind the current one, whose rest stays in use. Nothing is freed alone:
- * what the decoder throws away while it merges repeated parts stays counted, which bounds that work too. */
+/* Bump allocation in chunks. A chunk is taken from the budget before it is taken from malloc, with
+ * its head, so the budget tells the truth. Large requests get a chunk of their own behind the
+ * current one, whose rest stays in use. Nothing is freed alone: what the decoder throws away while
+ * it merges repeated parts stays counted, which bounds that work too. */
 #include <proto/alloc.h>
 
 #include <errno.h>
@@ -134,5 +135,6 @@ static void allocator_free(void *data, void *pointer)
 
 ProtobufCAllocator ft_arena_allocator(struct ft_arena *a)
 {
-    return (ProtobufCAllocator){.alloc = allocator_alloc, .free = allocator_free, .allocator_data = a};
+    return (ProtobufCAllocator){
+        .alloc = allocator_alloc, .free = allocator_free, .allocator_data = a};
 }

@@ -1,4 +1,5 @@
-/* Growth doubles, so that n bytes cost O(n) copies, but stops at the maximum; the first error sticks. */
+/* Growth doubles, so that n bytes cost O(n) copies, but stops at the maximum; the first error
+ * sticks. */
 #include <proto/buf.h>
 
 #include <errno.h>
@@ -102,8 +103,8 @@ int ft_buf_printf(struct ft_buf *b, const char *format, ...)
     return r;
 }
 
-/* vsnprintf() wants room for a NUL that the buffer has no use for, so long results are formatted twice: once to learn their
- * length, once into heap memory of exactly that size. */
+/* vsnprintf() wants room for a NUL that the buffer has no use for, so long results are formatted
+ * twice: once to learn their length, once into heap memory of exactly that size. */
 int ft_buf_vprintf(struct ft_buf *b, const char *format, va_list args)
 {
     char    local[512];

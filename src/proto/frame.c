@@ -1,5 +1,5 @@
-/* The length is judged before the header and both before the body arrives, so that a malformed frame is refused at its
- * first wrong byte and no more of it is waited for. */
+/* The length is judged before the header and both before the body arrives, so that a malformed
+ * frame is refused at its first wrong byte and no more of it is waited for. */
 #include <proto/frame.h>
 
 #include <errno.h>
@@ -52,7 +52,8 @@ int ft_frame_decode(struct rn_slice in, size_t message_max, struct ft_frame *ret
         return -EMSGSIZE;
 
     total = FT_FRAME_PREFIX_LEN + len;
-    body = rn_slice(in.data + FT_FRAME_PREFIX_LEN, (in.len < total ? in.len : total) - FT_FRAME_PREFIX_LEN);
+    body = rn_slice(in.data + FT_FRAME_PREFIX_LEN,
+                    (in.len < total ? in.len : total) - FT_FRAME_PREFIX_LEN);
     r = header_decode(&body);
     if (r < 0)
         return r;

@@ -57,13 +57,15 @@ TEST(malformed_frames_are_refused_at_their_first_wrong_byte)
 {
     struct ft_frame f;
 
-    ERR(ft_frame_decode(LITERAL("\0\0\0\0"), 100, &f), EBADMSG);          /* length 0 */
-    ERR(ft_frame_decode(LITERAL("\0\0\0\x65"), 100, &f), EMSGSIZE);       /* over message_max */
+    ERR(ft_frame_decode(LITERAL("\0\0\0\0"), 100, &f), EBADMSG);    /* length 0 */
+    ERR(ft_frame_decode(LITERAL("\0\0\0\x65"), 100, &f), EMSGSIZE); /* over message_max */
     ERR(ft_frame_decode(LITERAL("GET "), FT_MESSAGE_MAX_LIMIT, &f), EMSGSIZE);
-    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\1"), 100, &f), EBADMSG);      /* header 1 */
-    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\x80\1"), 100, &f), EBADMSG);  /* header 128 */
-    ERR(ft_frame_decode(LITERAL("\0\0\0\1\x80"), 100, &f), EBADMSG);      /* header longer than the frame */
-    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"), 100, &f), EBADMSG);
+    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\1"), 100, &f), EBADMSG);     /* header 1 */
+    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\x80\1"), 100, &f), EBADMSG); /* header 128 */
+    ERR(ft_frame_decode(LITERAL("\0\0\0\1\x80"), 100, &f),
+        EBADMSG); /* header longer than the frame */
+    ERR(ft_frame_decode(LITERAL("\0\0\0\x64\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"), 100, &f),
+        EBADMSG);
     EQ(ft_frame_decode(LITERAL("\0\0\0\x64"), 100, &f), 0);
 }
 

@@ -1,5 +1,6 @@
-/* One pass over at most four fields, each at most once: a message that repeats a field has merging rules, which the general
- * decoder knows. The same holds for field numbers and wire types that are not expected here, and for invalid text. */
+/* One pass over at most four fields, each at most once: a message that repeats a field has merging
+ * rules, which the general decoder knows. The same holds for field numbers and wire types that are
+ * not expected here, and for invalid text. */
 #include <proto/heartbeat.h>
 
 #include <proto/utf8.h>
@@ -37,9 +38,10 @@ static bool first_use(uint32_t *seen, uint32_t number)
 
 static bool custom_decode(struct rn_slice in, struct ft_heartbeat *h)
 {
-    struct rn_slice  *const field[] = {NULL, &h->custom_capability, &h->custom_type, &h->custom_data};
-    enum ft_wire_type wire;
-    uint32_t          number, seen = 0;
+    struct rn_slice *const field[] = {NULL, &h->custom_capability, &h->custom_type,
+                                      &h->custom_data};
+    enum ft_wire_type      wire;
+    uint32_t               number, seen = 0;
 
     while (in.len > 0) {
         if (!ft_wire_tag(&in, &number, &wire) || wire != FT_WIRE_BYTES || number > CUSTOM_DATA)
@@ -51,21 +53,20 @@ static bool custom_decode(struct rn_slice in, struct ft_heartbeat *h)
     return is_text(h->custom_capability) && is_text(h->custom_type);
 }
 
-static bool field_decode(struct rn_slice *in, uint32_t number, enum ft_wire_type wire, struct ft_heartbeat *h)
+static bool field_decode(struct rn_slice *in, uint32_t number, enum ft_wire_type wire,
+                         struct ft_heartbeat *h)
 {
     struct rn_slice custom;
 
     switch (number << 3 | wire) {
-    case AGENT_UID << 3 | FT_WIRE_BYTES:
-        return ft_wire_bytes(in, &h->instance_uid);
+    case AGENT_UID << 3 | FT_WIRE_BYTES: return ft_wire_bytes(in, &h->instance_uid);
     case AGENT_SEQUENCE_NUM << 3 | FT_WIRE_VARINT:
         return ft_wire_varint(in, FT_VARINT_MAX, &h->sequence_num);
     case AGENT_CAPABILITIES << 3 | FT_WIRE_VARINT:
         return ft_wire_varint(in, FT_VARINT_MAX, &h->capabilities);
     case AGENT_CUSTOM_MESSAGE << 3 | FT_WIRE_BYTES:
         return ft_wire_bytes(in, &custom) && custom_decode(custom, h);
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -87,11 +88,12 @@ int ft_heartbeat_decode(struct rn_slice message, struct ft_heartbeat *ret)
 
 static size_t custom_size(struct rn_slice capability, struct rn_slice type, struct rn_slice data)
 {
-    return ft_wire_bytes_size(capability.len) + ft_wire_bytes_size(type.len) + ft_wire_bytes_size(data.len);
+    return ft_wire_bytes_size(capability.len) + ft_wire_bytes_size(type.len) +
+           ft_wire_bytes_size(data.len);
 }
 
-static uint8_t *put_custom(uint8_t *at, unsigned number, struct rn_slice capability, struct rn_slice type,
-                           struct rn_slice data)
+static uint8_t *put_custom(uint8_t *at, unsigned number, struct rn_slice capability,
+                           struct rn_slice type, struct rn_slice data)
 {
     at = ft_wire_put_head(at, number, custom_size(capability, type, data));
     at = ft_wire_put_bytes(at, CUSTOM_CAPABILITY, capability);
@@ -107,8 +109,8 @@ static size_t message_size(bool is_there, size_t len)
 
 int ft_heartbeat_encode(const struct ft_heartbeat *h, struct ft_buf *out)
 {
-    size_t   custom = custom_size(h->custom_capability, h->custom_type, h->custom_data);
-    size_t   size = ft_wire_bytes_size(h->instance_uid.len) + ft_wire_uint_size(h->sequence_num) +
+    size_t custom = custom_size(h->custom_capability, h->custom_type, h->custom_data);
+    size_t size = ft_wire_bytes_size(h->instance_uid.len) + ft_wire_uint_size(h->sequence_num) +
                   ft_wire_uint_size(h->capabilities) + message_size(h->has_custom, custom);
     uint8_t *at;
     int      r = ft_buf_reserve(out, size);
@@ -120,7 +122,8 @@ int ft_heartbeat_encode(const struct ft_heartbeat *h, struct ft_buf *out)
     at = ft_wire_put_uint(at, AGENT_SEQUENCE_NUM, h->sequence_num);
     at = ft_wire_put_uint(at, AGENT_CAPABILITIES, h->capabilities);
     if (h->has_custom)
-        at = put_custom(at, AGENT_CUSTOM_MESSAGE, h->custom_capability, h->custom_type, h->custom_data);
+        at = put_custom(at, AGENT_CUSTOM_MESSAGE, h->custom_capability, h->custom_type,
+                        h->custom_data);
     out->len = (size_t)(at - out->data);
     return 0;
 }
@@ -146,7 +149,8 @@ int ft_plain_reply_encode(const struct ft_plain_reply *r, struct ft_buf *out)
     at = ft_wire_put_uint(at, SERVER_FLAGS, r->flags);
     at = ft_wire_put_uint(at, SERVER_CAPABILITIES, r->capabilities);
     if (r->has_custom)
-        at = put_custom(at, SERVER_CUSTOM_MESSAGE, r->custom_capability, r->custom_type, r->custom_data);
+        at = put_custom(at, SERVER_CUSTOM_MESSAGE, r->custom_capability, r->custom_type,
+                        r->custom_data);
     out->len = (size_t)(at - out->data);
     return 0;
 }

@@ -20,12 +20,13 @@ static void bytes_agree(struct rn_slice hand, const uint8_t *data, size_t len)
         MEMEQ(hand.data, data, len);
 }
 
-/* What the hand-made decoder takes, the general one must take and read in the same way. Returns whether it was taken. */
+/* What the hand-made decoder takes, the general one must take and read in the same way. Returns
+ * whether it was taken. */
 static bool agree(struct rn_slice in)
 {
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    Opamp__Proto__AgentToServer                   *g;
-    struct ft_heartbeat                            h;
+    Opamp__Proto__AgentToServer                           *g;
+    struct ft_heartbeat                                    h;
 
     if (!ft_heartbeat_decode(in, &h))
         return false;
@@ -35,14 +36,17 @@ static bool agree(struct rn_slice in)
     EQ(h.sequence_num, g->sequence_num);
     EQ(h.capabilities, g->capabilities);
     EQ(h.has_custom, !!g->custom_message);
-    TRUE(!g->agent_description && !g->health && !g->effective_config && !g->remote_config_status && !g->package_statuses);
+    TRUE(!g->agent_description && !g->health && !g->effective_config && !g->remote_config_status &&
+         !g->package_statuses);
     TRUE(!g->agent_disconnect && !g->connection_settings_request && !g->custom_capabilities);
     TRUE(!g->available_components && !g->connection_settings_status);
     EQ(g->flags, 0);
     EQ(g->base.n_unknown_fields, 0);
     if (g->custom_message) {
-        bytes_agree(h.custom_capability, (uint8_t *)g->custom_message->capability, strlen(g->custom_message->capability));
-        bytes_agree(h.custom_type, (uint8_t *)g->custom_message->type, strlen(g->custom_message->type));
+        bytes_agree(h.custom_capability, (uint8_t *)g->custom_message->capability,
+                    strlen(g->custom_message->capability));
+        bytes_agree(h.custom_type, (uint8_t *)g->custom_message->type,
+                    strlen(g->custom_message->type));
         bytes_agree(h.custom_data, g->custom_message->data.data, g->custom_message->data.len);
     }
     return true;
@@ -86,16 +90,21 @@ TEST(everything_that_is_not_a_heartbeat_is_left_to_the_general_decoder)
     size_t                  len;
 
 #define NOT_MINE(s) EQ(ft_heartbeat_decode(rn_slice("" s, sizeof(s) - 1), &h), 0)
-    NOT_MINE("\x10\x01\x10\x02");         /* a field twice */
-    NOT_MINE("\x08\x01");                 /* wrong wire type */
-    NOT_MINE("\x50\x01");                 /* flags */
-    NOT_MINE("\x4a\0");                   /* goodbye */
-    NOT_MINE("\xa0\x06\x01");             /* an unknown field */
-    NOT_MINE("\x0a\x05" "abc");           /* truncated */
-    NOT_MINE("\x6a\x03" "\x0a\x01\xff");  /* bad text in the custom message */
-    NOT_MINE("\x6a\x03" "\x0a\x01\0");
-    NOT_MINE("\x6a\x02" "\x20\x01");      /* an unknown field in it */
-    NOT_MINE("\x6a\x04" "\x1a\0\x1a\0");
+    NOT_MINE("\x10\x01\x10\x02"); /* a field twice */
+    NOT_MINE("\x08\x01");         /* wrong wire type */
+    NOT_MINE("\x50\x01");         /* flags */
+    NOT_MINE("\x4a\0");           /* goodbye */
+    NOT_MINE("\xa0\x06\x01");     /* an unknown field */
+    NOT_MINE("\x0a\x05"
+             "abc"); /* truncated */
+    NOT_MINE("\x6a\x03"
+             "\x0a\x01\xff"); /* bad text in the custom message */
+    NOT_MINE("\x6a\x03"
+             "\x0a\x01\0");
+    NOT_MINE("\x6a\x02"
+             "\x20\x01"); /* an unknown field in it */
+    NOT_MINE("\x6a\x04"
+             "\x1a\0\x1a\0");
     NOT_MINE("\x6a\0\x6a\0");
 #undef NOT_MINE
     report = specimen_report(&len);
@@ -124,7 +133,8 @@ TEST(mutated_heartbeats_agree_with_the_general_decoder)
 /* Random fields from the few that heartbeats have, mostly well-formed, in any order and number. */
 static void random_fields(uint64_t *state, struct ft_buf *b)
 {
-    static const uint8_t tags[] = {0x0a, 0x10, 0x20, 0x6a, 0x0a, 0x12, 0x1a, 0x50, 0x08, 0xea, 0x8a};
+    static const uint8_t tags[] = {0x0a, 0x10, 0x20, 0x6a, 0x0a, 0x12,
+                                   0x1a, 0x50, 0x08, 0xea, 0x8a};
 
     ft_buf_clear(b);
     for (uint64_t i = test_random(state) % 5; i > 0; i--) {

@@ -16,13 +16,10 @@ static int fail(struct ft_fault *reterr, enum ft_fault_kind kind, size_t offset,
 static int refused(const struct ft_arena *arena, struct ft_fault *reterr)
 {
     switch (arena->err) {
-    case -E2BIG:
-        return fail(reterr, FT_FAULT_MEMORY, 0, -E2BIG);
+    case -E2BIG: return fail(reterr, FT_FAULT_MEMORY, 0, -E2BIG);
     case -EAGAIN:
-    case -ENOMEM:
-        return fail(reterr, FT_FAULT_BUDGET, 0, arena->err);
-    default:
-        return fail(reterr, FT_FAULT_DECODE, 0, -EBADMSG);
+    case -ENOMEM: return fail(reterr, FT_FAULT_BUDGET, 0, arena->err);
+    default: return fail(reterr, FT_FAULT_DECODE, 0, -EBADMSG);
     }
 }
 
@@ -31,8 +28,9 @@ static size_t arena_max(size_t message_max)
     return message_max > SIZE_MAX / FT_DECODE_FACTOR ? SIZE_MAX : message_max * FT_DECODE_FACTOR;
 }
 
-int ft_message_decode(struct rn_slice in, const ProtobufCMessageDescriptor *type, const struct ft_limits *limits,
-                      struct ft_arena *arena, ProtobufCMessage **ret, struct ft_fault *reterr)
+int ft_message_decode(struct rn_slice in, const ProtobufCMessageDescriptor *type,
+                      const struct ft_limits *limits, struct ft_arena *arena,
+                      ProtobufCMessage **ret, struct ft_fault *reterr)
 {
     static const struct ft_scan_limits scan_limits = FT_SCAN_LIMITS_DEFAULT;
     struct ft_arena                    a;
@@ -65,7 +63,8 @@ int ft_opamp_decode_agent(struct rn_slice in, const struct ft_limits *limits,
     ProtobufCMessage *msg;
     int               r;
 
-    r = ft_message_decode(in, &opamp__proto__agent_to_server__descriptor, limits, &ret->arena, &msg, reterr);
+    r = ft_message_decode(in, &opamp__proto__agent_to_server__descriptor, limits, &ret->arena, &msg,
+                          reterr);
     if (r == 0)
         ret->msg = (Opamp__Proto__AgentToServer *)msg;
     return r;
@@ -77,7 +76,8 @@ int ft_opamp_decode_server(struct rn_slice in, const struct ft_limits *limits,
     ProtobufCMessage *msg;
     int               r;
 
-    r = ft_message_decode(in, &opamp__proto__server_to_agent__descriptor, limits, &ret->arena, &msg, reterr);
+    r = ft_message_decode(in, &opamp__proto__server_to_agent__descriptor, limits, &ret->arena, &msg,
+                          reterr);
     if (r == 0)
         ret->msg = (Opamp__Proto__ServerToAgent *)msg;
     return r;
@@ -96,7 +96,8 @@ void ft_server_message_fini(struct ft_server_message *m)
 }
 
 /* `overhead` bytes of the message's envelope count against the maximum too. */
-static int encode(const ProtobufCMessage *msg, size_t overhead, size_t message_max, struct ft_buf *out, size_t *ret_size)
+static int encode(const ProtobufCMessage *msg, size_t overhead, size_t message_max,
+                  struct ft_buf *out, size_t *ret_size)
 {
     size_t size = protobuf_c_message_get_packed_size(msg);
 

@@ -14,10 +14,10 @@ static const struct ft_limits roomy = {.message_max = FT_MESSAGE_MAX_DEFAULT};
 
 TEST(a_full_report_comes_back_to_the_byte)
 {
-    CLEANUP(freep) uint8_t                        *bytes = NULL;
-    CLEANUP(ft_buf_fini) struct ft_buf             again = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
+    CLEANUP(freep) uint8_t            *bytes = NULL;
+    CLEANUP(ft_buf_fini) struct ft_buf again = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    size_t                                         len;
+    size_t                                                 len;
 
     bytes = specimen_report(&len);
     OK(ft_opamp_decode_agent(rn_slice(bytes, len), &roomy, &m, NULL));
@@ -32,10 +32,10 @@ TEST(a_full_report_comes_back_to_the_byte)
 
 TEST(a_full_answer_comes_back_to_the_byte)
 {
-    CLEANUP(freep) uint8_t                        *bytes = NULL;
-    CLEANUP(ft_buf_fini) struct ft_buf             again = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
+    CLEANUP(freep) uint8_t            *bytes = NULL;
+    CLEANUP(ft_buf_fini) struct ft_buf again = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
     CLEANUP(ft_server_message_fini) struct ft_server_message m = {0};
-    size_t                                         len;
+    size_t                                                   len;
 
     bytes = specimen_answer(&len);
     OK(ft_opamp_decode_server(rn_slice(bytes, len), &roomy, &m, NULL));
@@ -49,7 +49,7 @@ TEST(a_full_answer_comes_back_to_the_byte)
 TEST(an_empty_message_is_a_message)
 {
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    CLEANUP(ft_buf_fini) struct ft_buf             out = FT_BUF_INIT(64);
+    CLEANUP(ft_buf_fini) struct ft_buf                     out = FT_BUF_INIT(64);
 
     OK(ft_opamp_decode_agent((struct rn_slice){0}, &roomy, &m, NULL));
     EQ(m.msg->instance_uid.len, 0);
@@ -60,12 +60,12 @@ TEST(an_empty_message_is_a_message)
 
 TEST(what_is_over_the_maximum_is_neither_taken_nor_sent)
 {
-    CLEANUP(freep) uint8_t                        *bytes = NULL;
-    CLEANUP(ft_buf_fini) struct ft_buf             out = FT_BUF_INIT(4096);
+    CLEANUP(freep) uint8_t                                *bytes = NULL;
+    CLEANUP(ft_buf_fini) struct ft_buf                     out = FT_BUF_INIT(4096);
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    struct ft_limits                               tight = roomy;
-    struct ft_fault                                fault;
-    size_t                                         len;
+    struct ft_limits                                       tight = roomy;
+    struct ft_fault                                        fault;
+    size_t                                                 len;
 
     bytes = specimen_report(&len);
     tight.message_max = len - 1;
@@ -112,11 +112,11 @@ TEST(a_message_that_would_decode_to_too_much_is_its_own_fault)
 
 TEST(a_server_without_budget_is_not_the_messages_fault)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf             b = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
-    struct ft_budget                               budget = FT_BUDGET_INIT(64 * FT_KIB);
+    CLEANUP(ft_buf_fini) struct ft_buf                     b = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
+    struct ft_budget                                       budget = FT_BUDGET_INIT(64 * FT_KIB);
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    struct ft_limits                               limits = {.message_max = FT_MIB, .budget = &budget};
-    struct ft_fault                                fault;
+    struct ft_limits limits = {.message_max = FT_MIB, .budget = &budget};
+    struct ft_fault  fault;
 
     add_empty_attributes(&b, 5000);
     ERR(ft_opamp_decode_agent(ft_buf_slice(&b), &limits, &m, &fault), EAGAIN);
@@ -156,11 +156,13 @@ TEST(an_arena_counts_its_own_heads_and_aligns)
     EQ(budget.used, 0);
 }
 
-/* The decoder recurses as deep as the scan admits, and a task's usual stack has 64 KiB, of which it may take half. */
+/* The decoder recurses as deep as the scan admits, and a task's usual stack has 64 KiB, of which it
+ * may take half. */
 static void nest(struct ft_buf *b, int messages)
 {
     for (int i = messages - 4; i > 0; i--)
-        test_wrap(b, i % 2 ? 5 : 1); /* array_value and values by turns, the outermost an array_value */
+        test_wrap(b, i % 2 ? 5
+                           : 1); /* array_value and values by turns, the outermost an array_value */
     test_wrap(b, 2);
     test_wrap(b, 1);
     test_wrap(b, 3);
@@ -210,7 +212,7 @@ TEST(mutated_reports_are_decoded_or_refused_but_never_hurt)
         struct ft_agent_message m = {0};
         size_t                  mutated_len;
         uint8_t                *mutated = test_mutate(&state, rn_slice(bytes, len), &mutated_len);
-        int                     r = ft_opamp_decode_agent(rn_slice(mutated, mutated_len), &roomy, &m, NULL);
+        int r = ft_opamp_decode_agent(rn_slice(mutated, mutated_len), &roomy, &m, NULL);
 
         if (r == 0) {
             taken++;
@@ -235,7 +237,7 @@ TEST(mutated_answers_are_decoded_or_refused_but_never_hurt)
         struct ft_server_message m = {0};
         size_t                   mutated_len;
         uint8_t                 *mutated = test_mutate(&state, rn_slice(bytes, len), &mutated_len);
-        int                      r = ft_opamp_decode_server(rn_slice(mutated, mutated_len), &roomy, &m, NULL);
+        int r = ft_opamp_decode_server(rn_slice(mutated, mutated_len), &roomy, &m, NULL);
 
         if (r == 0)
             ft_server_message_fini(&m);
@@ -247,10 +249,10 @@ TEST(mutated_answers_are_decoded_or_refused_but_never_hurt)
 
 TEST(repeating_a_part_merges_it_within_the_cap)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf             b = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
+    CLEANUP(ft_buf_fini) struct ft_buf                     b = FT_BUF_INIT(FT_MESSAGE_MAX_DEFAULT);
     CLEANUP(ft_agent_message_fini) struct ft_agent_message m = {0};
-    struct ft_limits                               limits = {.message_max = 64 * FT_KIB};
-    int                                            r;
+    struct ft_limits                                       limits = {.message_max = 64 * FT_KIB};
+    int                                                    r;
 
     for (int i = 0; i < 3; i++)
         OK(ft_buf_add(&b, "\x1a\x02\x0a\0", 4)); /* agent_description with one attribute */

@@ -1,5 +1,6 @@
-/* Decoding is the scan (which knows the schema), then one walk that checks what the schema cannot say and counts, then the caller's own
- * walk, sample by sample, over bytes that are known to be good. A field that comes twice has its last value, as in protobuf. */
+/* Decoding is the scan (which knows the schema), then one walk that checks what the schema cannot
+ * say and counts, then the caller's own walk, sample by sample, over bytes that are known to be
+ * good. A field that comes twice has its last value, as in protobuf. */
 #include <proto/metrics.h>
 
 #include <errno.h>
@@ -33,22 +34,17 @@ static uint32_t take_field(struct rn_slice *in, uint64_t *ret_v, struct rn_slice
     bool              ok = ft_wire_tag(in, &number, &wire);
 
     switch (wire) {
-    case FT_WIRE_BYTES:
-        ok = ok && ft_wire_bytes(in, ret_s);
-        break;
-    case FT_WIRE_FIXED64:
-        ok = ok && ft_wire_fixed64(in, ret_v);
-        break;
+    case FT_WIRE_BYTES: ok = ok && ft_wire_bytes(in, ret_s); break;
+    case FT_WIRE_FIXED64: ok = ok && ft_wire_fixed64(in, ret_v); break;
     case FT_WIRE_FIXED32:
         ok = ok && in->len >= 4;
         *in = rn_slice_from(*in, 4);
         break;
-    default:
-        ok = ok && ft_wire_varint(in, FT_VARINT_MAX, ret_v);
-        break;
+    default: ok = ok && ft_wire_varint(in, FT_VARINT_MAX, ret_v); break;
     }
     if (!ok)
-        *in = rn_slice_from(*in, in->len); /* cannot be, after the scan; end the walk all the same */
+        *in =
+            rn_slice_from(*in, in->len); /* cannot be, after the scan; end the walk all the same */
     return ok ? number : 0;
 }
 
@@ -143,9 +139,10 @@ int ft_metrics_decode(struct rn_slice in, struct ft_metrics *ret, struct ft_faul
 static size_t sample_body_size(const struct ft_sample *s)
 {
     return ft_wire_uint_size(s->seq) + ft_wire_uint_size((uint64_t)s->timestamp_ms) +
-           ft_wire_bytes_size(s->host_name.len) + ft_wire_bytes_size(s->ip.len) + ft_wire_uint_size(s->pid) +
-           ft_wire_bytes_size(s->process_name.len) + ft_wire_bytes_size(s->cmd.len) +
-           (s->has_cpu_usage_rate ? 9 : 0) + ft_wire_uint_size(s->mem_usage) + ft_wire_uint_size(s->send_lines);
+           ft_wire_bytes_size(s->host_name.len) + ft_wire_bytes_size(s->ip.len) +
+           ft_wire_uint_size(s->pid) + ft_wire_bytes_size(s->process_name.len) +
+           ft_wire_bytes_size(s->cmd.len) + (s->has_cpu_usage_rate ? 9 : 0) +
+           ft_wire_uint_size(s->mem_usage) + ft_wire_uint_size(s->send_lines);
 }
 
 size_t ft_sample_encoded_size(const struct ft_sample *s)
@@ -184,8 +181,8 @@ static uint8_t *put_sample(uint8_t *at, const struct ft_sample *s)
     return ft_wire_put_uint(at, 10, s->send_lines);
 }
 
-int ft_metrics_encode(const uint8_t boot_id[FT_BOOT_LEN], const struct ft_sample *samples, size_t count,
-                      struct ft_buf *out)
+int ft_metrics_encode(const uint8_t boot_id[FT_BOOT_LEN], const struct ft_sample *samples,
+                      size_t count, struct ft_buf *out)
 {
     size_t   size = 2 + FT_BOOT_LEN;
     uint8_t *at;

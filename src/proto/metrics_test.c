@@ -45,7 +45,8 @@ static void same_text(struct rn_slice a, const char *b)
 
 static void same_sample(const struct ft_sample *s, const Fettle__Sample *g)
 {
-    bool has_rate = g->cpu_case == FETTLE__SAMPLE__CPU_CPU_USAGE_RATE && isfinite(g->cpu_usage_rate);
+    bool has_rate =
+        g->cpu_case == FETTLE__SAMPLE__CPU_CPU_USAGE_RATE && isfinite(g->cpu_usage_rate);
 
     EQ(s->seq, g->seq);
     EQ(s->timestamp_ms, g->timestamp_ms);
@@ -168,14 +169,15 @@ TEST(metrics_that_cannot_be_are_refused)
 
 TEST(there_is_a_maximum_of_samples_on_both_sides)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf  b = FT_BUF_INIT(4 * FT_MIB);
-    CLEANUP(freep) struct ft_sample    *s = calloc(FT_METRICS_SAMPLES_MAX + 1, sizeof(*s));
-    struct ft_metrics                   m;
+    CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(4 * FT_MIB);
+    CLEANUP(freep) struct ft_sample   *s = calloc(FT_METRICS_SAMPLES_MAX + 1, sizeof(*s));
+    struct ft_metrics                  m;
 
     for (size_t i = 0; i <= FT_METRICS_SAMPLES_MAX; i++)
         s[i] = specimen(i + 2);
     OK(ft_metrics_encode(boot, s, FT_METRICS_SAMPLES_MAX, &b));
-    OK(ft_metrics_decode(ft_buf_slice(&b), &m, NULL)); /* with all fields it stays under the count of elements */
+    OK(ft_metrics_decode(ft_buf_slice(&b), &m,
+                         NULL)); /* with all fields it stays under the count of elements */
     EQ(m.count, FT_METRICS_SAMPLES_MAX);
     ERR(ft_metrics_encode(boot, s, FT_METRICS_SAMPLES_MAX + 1, &b), EINVAL);
 

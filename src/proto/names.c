@@ -8,7 +8,7 @@ struct name {
     const char *name;
 };
 
-#define X_AGENT(bit, name)  {bit, name},
+#define X_AGENT(bit, name) {bit, name},
 #define X_SERVER(bit, name)
 
 static const struct name agent_names[] = {
@@ -37,7 +37,8 @@ static const char *const status_names[] = {
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Both tables ascend. */
-static const char *name_next(const struct name *names, size_t n, uint64_t capabilities, uint64_t *bit)
+static const char *name_next(const struct name *names, size_t n, uint64_t capabilities,
+                             uint64_t *bit)
 {
     for (size_t i = 0; i < n; i++) {
         if (names[i].bit <= *bit || !(capabilities & names[i].bit))

@@ -11,9 +11,11 @@ TEST(capabilities_are_named_from_the_lowest_bit)
 {
     uint64_t bit = 0;
 
-    STREQ(ft_agent_capability_next(FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_STATUS | UINT64_C(1) << 40, &bit),
+    STREQ(ft_agent_capability_next(
+              FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_STATUS | UINT64_C(1) << 40, &bit),
           "ReportsStatus");
-    STREQ(ft_agent_capability_next(FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_STATUS, &bit), "ReportsHealth");
+    STREQ(ft_agent_capability_next(FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_STATUS, &bit),
+          "ReportsHealth");
     TRUE(!ft_agent_capability_next(FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_STATUS, &bit));
     bit = 0;
     STREQ(ft_server_capability_next(FT_SERVER_OFFERS_REMOTE_CONFIG, &bit), "OffersRemoteConfig");

@@ -1,5 +1,6 @@
-/* The walk keeps a stack of open messages: for each its end and its descriptor. Fields are taken at one position that only moves
- * forward, so the work is linear in the input and the state fits a page.
+/* The walk keeps a stack of open messages: for each its end and its descriptor. Fields are taken at
+ * one position that only moves forward, so the work is linear in the input and the state fits a
+ * page.
  *
  *     take a field -> a known message:  push, go on inside it
  *                  -> a known string:   check its bytes
@@ -7,7 +8,7 @@
  *                  -> anything else:    skip it
  *     at an end    -> pop
  *
- * Unknown fields are skipped as bytes. They are never looked into, since nobody will decode them. */
+ * Unknown fields are skipped as bytes. Nobody will decode them, so nobody looks into them. */
 #include <proto/scan.h>
 
 #include <errno.h>
@@ -43,7 +44,8 @@ const char *ft_fault_text(enum ft_fault_kind kind)
 
 static bool is_packable(ProtobufCType type)
 {
-    return type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES && type != PROTOBUF_C_TYPE_MESSAGE;
+    return type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES &&
+           type != PROTOBUF_C_TYPE_MESSAGE;
 }
 
 static enum ft_wire_type wire_of(ProtobufCType type)
@@ -51,18 +53,14 @@ static enum ft_wire_type wire_of(ProtobufCType type)
     switch (type) {
     case PROTOBUF_C_TYPE_SFIXED32:
     case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return FT_WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_FLOAT: return FT_WIRE_FIXED32;
     case PROTOBUF_C_TYPE_SFIXED64:
     case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return FT_WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_DOUBLE: return FT_WIRE_FIXED64;
     case PROTOBUF_C_TYPE_STRING:
     case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return FT_WIRE_BYTES;
-    default:
-        return FT_WIRE_VARINT;
+    case PROTOBUF_C_TYPE_MESSAGE: return FT_WIRE_BYTES;
+    default: return FT_WIRE_VARINT;
     }
 }
 
@@ -113,7 +111,8 @@ static enum ft_fault_kind string(struct rn_slice text)
     return ft_utf8_valid(text) ? FT_FAULT_NONE : FT_FAULT_UTF8;
 }
 
-static enum ft_fault_kind push(struct scan *s, struct rn_slice body, const ProtobufCMessageDescriptor *type)
+static enum ft_fault_kind push(struct scan *s, struct rn_slice body,
+                               const ProtobufCMessageDescriptor *type)
 {
     if (s->depth == s->depth_max)
         return FT_FAULT_DEPTH;
@@ -124,8 +123,8 @@ static enum ft_fault_kind push(struct scan *s, struct rn_slice body, const Proto
 /* A length-delimited field: its bytes begin at s->at. */
 static enum ft_fault_kind delimited(struct scan *s, const ProtobufCFieldDescriptor *f)
 {
-    struct rn_slice      rest = s->at, body;
-    enum ft_fault_kind   fault;
+    struct rn_slice    rest = s->at, body;
+    enum ft_fault_kind fault;
 
     if (!ft_wire_bytes(&rest, &body))
         return FT_FAULT_LENGTH;
@@ -164,16 +163,11 @@ static enum ft_fault_kind field(struct scan *s)
         return FT_FAULT_WIRE_TYPE;
 
     switch (wire) {
-    case FT_WIRE_VARINT:
-        return skip_varint(&s->at);
-    case FT_WIRE_FIXED64:
-        return skip_fixed(&s->at, 8);
-    case FT_WIRE_FIXED32:
-        return skip_fixed(&s->at, 4);
-    case FT_WIRE_BYTES:
-        return delimited(s, f);
-    default:
-        return FT_FAULT_WIRE_TYPE;
+    case FT_WIRE_VARINT: return skip_varint(&s->at);
+    case FT_WIRE_FIXED64: return skip_fixed(&s->at, 8);
+    case FT_WIRE_FIXED32: return skip_fixed(&s->at, 4);
+    case FT_WIRE_BYTES: return delimited(s, f);
+    default: return FT_FAULT_WIRE_TYPE;
     }
 }
 

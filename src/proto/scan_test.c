@@ -29,55 +29,100 @@ TEST(an_empty_message_passes)
 
 TEST(each_rule_has_its_refusal)
 {
-    EQ(SCAN("\x0a\x03" "abc" "\x10\x01"), FT_FAULT_NONE);
+    EQ(SCAN("\x0a\x03"
+            "abc"
+            "\x10\x01"),
+       FT_FAULT_NONE);
     EQ(SCAN("\x10"), FT_FAULT_TRUNCATED);
     EQ(SCAN("\x10\x80"), FT_FAULT_TRUNCATED);
     EQ(SCAN("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), FT_FAULT_VARINT);
     EQ(SCAN("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), FT_FAULT_NONE);
-    EQ(SCAN("\x0a\x04" "abc"), FT_FAULT_LENGTH);
+    EQ(SCAN("\x0a\x04"
+            "abc"),
+       FT_FAULT_LENGTH);
     EQ(SCAN("\x0a\xff\xff\xff\xff\x7f"), FT_FAULT_LENGTH);
-    EQ(SCAN("\x0a\x80\x80\x80\x80\x80\x00"), FT_FAULT_LENGTH);            /* a length of six bytes */
-    EQ(SCAN("\x00\x01"), FT_FAULT_TAG);                                   /* field 0 */
+    EQ(SCAN("\x0a\x80\x80\x80\x80\x80\x00"), FT_FAULT_LENGTH); /* a length of six bytes */
+    EQ(SCAN("\x00\x01"), FT_FAULT_TAG);                        /* field 0 */
     EQ(SCAN("\x80\x00\x01"), FT_FAULT_TAG);
-    EQ(SCAN("\xff\xff\xff\xff\x7f\x01"), FT_FAULT_TAG);                   /* over 32 bits */
+    EQ(SCAN("\xff\xff\xff\xff\x7f\x01"), FT_FAULT_TAG); /* over 32 bits */
     EQ(SCAN("\x80"), FT_FAULT_TAG);
-    EQ(SCAN("\x08\x01"), FT_FAULT_WIRE_TYPE);                             /* instance_uid as a number */
-    EQ(SCAN("\x12\x01\x01"), FT_FAULT_WIRE_TYPE);                         /* sequence_num as bytes */
+    EQ(SCAN("\x08\x01"), FT_FAULT_WIRE_TYPE);     /* instance_uid as a number */
+    EQ(SCAN("\x12\x01\x01"), FT_FAULT_WIRE_TYPE); /* sequence_num as bytes */
     EQ(SCAN("\x0b\x0c"), FT_FAULT_GROUP);
-    EQ(SCAN("\xa3\x06\xa4\x06"), FT_FAULT_GROUP);                         /* unknown ones too */
-    EQ(SCAN("\x16"), FT_FAULT_WIRE_TYPE);                                 /* wire types 6 and 7 do not exist */
+    EQ(SCAN("\xa3\x06\xa4\x06"), FT_FAULT_GROUP); /* unknown ones too */
+    EQ(SCAN("\x16"), FT_FAULT_WIRE_TYPE);         /* wire types 6 and 7 do not exist */
     EQ(SCAN("\xa7\x06\x01"), FT_FAULT_WIRE_TYPE);
 }
 
 TEST(strings_are_judged_and_bytes_are_not)
 {
-    EQ(SCAN("\x0a\x03" "\xff\0\x80"), FT_FAULT_NONE);                      /* instance_uid: bytes */
-    EQ(SCAN("\x2a\x03" "\x22\x01" "x"), FT_FAULT_NONE);                    /* health.status */
-    EQ(SCAN("\x2a\x03" "\x22\x01" "\xff"), FT_FAULT_UTF8);
-    EQ(SCAN("\x2a\x04" "\x22\x02" "a\0"), FT_FAULT_NUL);
-    EQ(SCAN("\x62\x03" "\x0a\x01" "\x80"), FT_FAULT_UTF8);                 /* custom_capabilities, a repeated string */
-    EQ(SCAN("\x2a\x07" "\x32\x05" "\x0a\x01" "\xff" "\x12\0"), FT_FAULT_UTF8); /* the key of a map */
+    EQ(SCAN("\x0a\x03"
+            "\xff\0\x80"),
+       FT_FAULT_NONE); /* instance_uid: bytes */
+    EQ(SCAN("\x2a\x03"
+            "\x22\x01"
+            "x"),
+       FT_FAULT_NONE); /* health.status */
+    EQ(SCAN("\x2a\x03"
+            "\x22\x01"
+            "\xff"),
+       FT_FAULT_UTF8);
+    EQ(SCAN("\x2a\x04"
+            "\x22\x02"
+            "a\0"),
+       FT_FAULT_NUL);
+    EQ(SCAN("\x62\x03"
+            "\x0a\x01"
+            "\x80"),
+       FT_FAULT_UTF8); /* custom_capabilities, a repeated string */
+    EQ(SCAN("\x2a\x07"
+            "\x32\x05"
+            "\x0a\x01"
+            "\xff"
+            "\x12\0"),
+       FT_FAULT_UTF8); /* the key of a map */
 }
 
 TEST(unknown_fields_are_skipped_when_they_are_well_formed)
 {
-    EQ(SCAN("\xa2\x06\x03" "\xff\0\x80"), FT_FAULT_NONE);                  /* field 100, bytes, not looked into */
+    EQ(SCAN("\xa2\x06\x03"
+            "\xff\0\x80"),
+       FT_FAULT_NONE); /* field 100, bytes, not looked into */
     EQ(SCAN("\xa0\x06\x01"), FT_FAULT_NONE);
-    EQ(SCAN("\xa1\x06" "12345678"), FT_FAULT_NONE);
-    EQ(SCAN("\xa5\x06" "1234"), FT_FAULT_NONE);
-    EQ(SCAN("\xa1\x06" "1234567"), FT_FAULT_TRUNCATED);
-    EQ(SCAN("\xa5\x06" "123"), FT_FAULT_TRUNCATED);
-    EQ(SCAN("\xa2\x06\x03" "ab"), FT_FAULT_LENGTH);
-    EQ(SCAN("\x2a\x02" "\x50\x80"), FT_FAULT_TRUNCATED);                   /* inside of a known message too */
+    EQ(SCAN("\xa1\x06"
+            "12345678"),
+       FT_FAULT_NONE);
+    EQ(SCAN("\xa5\x06"
+            "1234"),
+       FT_FAULT_NONE);
+    EQ(SCAN("\xa1\x06"
+            "1234567"),
+       FT_FAULT_TRUNCATED);
+    EQ(SCAN("\xa5\x06"
+            "123"),
+       FT_FAULT_TRUNCATED);
+    EQ(SCAN("\xa2\x06\x03"
+            "ab"),
+       FT_FAULT_LENGTH);
+    EQ(SCAN("\x2a\x02"
+            "\x50\x80"),
+       FT_FAULT_TRUNCATED); /* inside of a known message too */
 }
 
 TEST(a_length_may_not_leave_its_message)
 {
-    EQ(SCAN("\x2a\x02" "\x22\x05" "abcde"), FT_FAULT_LENGTH);
-    EQ(SCAN("\x2a\x02" "\x08\xff" "\x01"), FT_FAULT_TRUNCATED);
+    EQ(SCAN("\x2a\x02"
+            "\x22\x05"
+            "abcde"),
+       FT_FAULT_LENGTH);
+    EQ(SCAN("\x2a\x02"
+            "\x08\xff"
+            "\x01"),
+       FT_FAULT_TRUNCATED);
 }
 
-/* The message that brought the scan here: AnyValue in ArrayValue in AnyValue ..., two bytes a level at first. */
+/* The message that brought the scan here: AnyValue in ArrayValue in AnyValue ..., two bytes a level
+ * at first. */
 static void nested_values(struct ft_buf *b, unsigned values)
 {
     ft_buf_clear(b);
@@ -115,7 +160,8 @@ TEST(eighty_nested_values_in_176_bytes_are_refused)
         test_wrap(&b, 5); /* AnyValue.array_value */
     }
     EQ(b.len, 176);
-    ERR(ft_scan(ft_buf_slice(&b), &opamp__proto__any_value__descriptor, &defaults, &fault), EBADMSG);
+    ERR(ft_scan(ft_buf_slice(&b), &opamp__proto__any_value__descriptor, &defaults, &fault),
+        EBADMSG);
     EQ(fault.kind, FT_FAULT_DEPTH);
 }
 

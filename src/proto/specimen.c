@@ -1,4 +1,5 @@
-/* See specimen.h. Parts that do not change are static; what holds pointers to locals is filled in on the stack. */
+/* See specimen.h. Parts that do not change are static; what holds pointers to locals is filled in
+ * on the stack. */
 #include "specimen.h"
 
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static uint8_t *pack(const ProtobufCMessage *m, size_t *ret_len)
 }
 
 #define BYTES(s) {.data = (uint8_t *)("" s), .len = sizeof(s) - 1}
-#define TEXT(s)  ((char *)("" s))
+#define TEXT(s) ((char *)("" s))
 
 static Opamp__Proto__AnyValue string_value = {
     PROTOBUF_C_MESSAGE_INIT(&opamp__proto__any_value__descriptor),
@@ -28,18 +29,19 @@ static Opamp__Proto__AnyValue double_value = {
     .value_case = OPAMP__PROTO__ANY_VALUE__VALUE_DOUBLE_VALUE,
     .double_value = 0.25,
 };
-static Opamp__Proto__AnyValue *values[] = {&string_value, &double_value};
+static Opamp__Proto__AnyValue  *values[] = {&string_value, &double_value};
 static Opamp__Proto__ArrayValue array = {
-    PROTOBUF_C_MESSAGE_INIT(&opamp__proto__array_value__descriptor), .n_values = 2, .values = values};
+    PROTOBUF_C_MESSAGE_INIT(&opamp__proto__array_value__descriptor), .n_values = 2,
+    .values = values};
 static Opamp__Proto__AnyValue array_value = {
     PROTOBUF_C_MESSAGE_INIT(&opamp__proto__any_value__descriptor),
     .value_case = OPAMP__PROTO__ANY_VALUE__VALUE_ARRAY_VALUE,
     .array_value = &array,
 };
-static Opamp__Proto__KeyValue name = {
-    PROTOBUF_C_MESSAGE_INIT(&opamp__proto__key_value__descriptor), .key = TEXT("service.name"), .value = &string_value};
-static Opamp__Proto__KeyValue tags = {
-    PROTOBUF_C_MESSAGE_INIT(&opamp__proto__key_value__descriptor), .key = TEXT("tags"), .value = &array_value};
+static Opamp__Proto__KeyValue name = {PROTOBUF_C_MESSAGE_INIT(&opamp__proto__key_value__descriptor),
+                                      .key = TEXT("service.name"), .value = &string_value};
+static Opamp__Proto__KeyValue tags = {PROTOBUF_C_MESSAGE_INIT(&opamp__proto__key_value__descriptor),
+                                      .key = TEXT("tags"), .value = &array_value};
 static Opamp__Proto__KeyValue *identifying[] = {&name}, *others[] = {&tags, &name};
 
 static Opamp__Proto__AgentConfigObject object = {
@@ -49,24 +51,25 @@ static Opamp__Proto__AgentConfigMap__ConfigMapEntry entry = {
     PROTOBUF_C_MESSAGE_INIT(&opamp__proto__agent_config_map__config_map_entry__descriptor),
     .key = TEXT("shipper.yaml"), .value = &object};
 static Opamp__Proto__AgentConfigMap__ConfigMapEntry *entries[] = {&entry};
-static Opamp__Proto__AgentConfigMap map = {
-    PROTOBUF_C_MESSAGE_INIT(&opamp__proto__agent_config_map__descriptor), .n_config_map = 1, .config_map = entries};
+static Opamp__Proto__AgentConfigMap                  map = {
+                     PROTOBUF_C_MESSAGE_INIT(&opamp__proto__agent_config_map__descriptor), .n_config_map = 1,
+                     .config_map = entries};
 
 uint8_t *specimen_report(size_t *ret_len)
 {
-    Opamp__Proto__AgentDescription                        description = OPAMP__PROTO__AGENT_DESCRIPTION__INIT;
-    Opamp__Proto__ComponentHealth                         part = OPAMP__PROTO__COMPONENT_HEALTH__INIT;
+    Opamp__Proto__AgentDescription description = OPAMP__PROTO__AGENT_DESCRIPTION__INIT;
+    Opamp__Proto__ComponentHealth  part = OPAMP__PROTO__COMPONENT_HEALTH__INIT;
     Opamp__Proto__ComponentHealth__ComponentHealthMapEntry part_entry =
         OPAMP__PROTO__COMPONENT_HEALTH__COMPONENT_HEALTH_MAP_ENTRY__INIT;
     Opamp__Proto__ComponentHealth__ComponentHealthMapEntry *parts[] = {&part_entry};
-    Opamp__Proto__ComponentHealth                         health = OPAMP__PROTO__COMPONENT_HEALTH__INIT;
-    Opamp__Proto__EffectiveConfig                         effective = OPAMP__PROTO__EFFECTIVE_CONFIG__INIT;
-    Opamp__Proto__RemoteConfigStatus                      status = OPAMP__PROTO__REMOTE_CONFIG_STATUS__INIT;
-    Opamp__Proto__CustomCapabilities                      custom = OPAMP__PROTO__CUSTOM_CAPABILITIES__INIT;
-    Opamp__Proto__CustomMessage                           message = OPAMP__PROTO__CUSTOM_MESSAGE__INIT;
-    Opamp__Proto__AgentDisconnect                         goodbye = OPAMP__PROTO__AGENT_DISCONNECT__INIT;
-    Opamp__Proto__AgentToServer                           m = OPAMP__PROTO__AGENT_TO_SERVER__INIT;
-    char                                                 *names[] = {TEXT("io.fettle.process-metrics/1"), TEXT("x")};
+    Opamp__Proto__ComponentHealth    health = OPAMP__PROTO__COMPONENT_HEALTH__INIT;
+    Opamp__Proto__EffectiveConfig    effective = OPAMP__PROTO__EFFECTIVE_CONFIG__INIT;
+    Opamp__Proto__RemoteConfigStatus status = OPAMP__PROTO__REMOTE_CONFIG_STATUS__INIT;
+    Opamp__Proto__CustomCapabilities custom = OPAMP__PROTO__CUSTOM_CAPABILITIES__INIT;
+    Opamp__Proto__CustomMessage      message = OPAMP__PROTO__CUSTOM_MESSAGE__INIT;
+    Opamp__Proto__AgentDisconnect    goodbye = OPAMP__PROTO__AGENT_DISCONNECT__INIT;
+    Opamp__Proto__AgentToServer      m = OPAMP__PROTO__AGENT_TO_SERVER__INIT;
+    char                            *names[] = {TEXT("io.fettle.process-metrics/1"), TEXT("x")};
 
     description.identifying_attributes = identifying;
     description.n_identifying_attributes = 1;

@@ -1,4 +1,5 @@
-/* Specimens: a report and an answer that use every kind of field, to be decoded, compared and mutated by tests. */
+/* Specimens: a report and an answer that use every kind of field, to be decoded, compared and
+ * mutated by tests. */
 #pragma once
 
 #include <stddef.h>

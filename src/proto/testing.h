@@ -1,5 +1,5 @@
-/* For the tests of this folder: bytes built by hand, random messages, mutations. One generator from one seed, which test_note() tells when a
- * test fails; TEST_SEED=n runs it again. */
+/* For the tests of this folder: bytes built by hand, random messages, mutations. One generator from
+ * one seed, which test_note() tells when a test fails; TEST_SEED=n runs it again. */
 #pragma once
 
 #include <inttypes.h>
@@ -60,7 +60,8 @@ static inline void test_wrap(struct ft_buf *b, unsigned number)
     free(inner);
 }
 
-/* A changed copy of `in` in exactly-sized heap memory, so that sanitizers see a read behind its end. */
+/* A changed copy of `in` in exactly-sized heap memory, so that sanitizers see a read behind its
+ * end. */
 static inline uint8_t *test_mutate(uint64_t *state, struct rn_slice in, size_t *ret_len)
 {
     size_t   len = in.len;

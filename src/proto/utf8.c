@@ -1,9 +1,10 @@
-/* UTF-8 by the table of well-formed sequences (Unicode, table 3-7): the first byte fixes the length and the range of the second.
- * ASCII runs are skipped eight bytes at a time. */
+/* UTF-8 by the table of well-formed sequences (Unicode, table 3-7): the first byte fixes the length
+ * and the range of the second. ASCII runs are skipped eight bytes at a time. */
 #include <proto/utf8.h>
 
-/* At `p` with `n` > 0 bytes left: the length of the well-formed character there, or 0 and in *ret_bad the length of the longest
- * beginning that could have become one (at least 1), which is what one U+FFFD stands for. */
+/* At `p` with `n` > 0 bytes left: the length of the well-formed character there, or 0 and in
+ * *ret_bad the length of the longest beginning that could have become one (at least 1), which is
+ * what one U+FFFD stands for. */
 static size_t char_len(const uint8_t *p, size_t n, size_t *ret_bad)
 {
     uint8_t low = 0x80, high = 0xbf;

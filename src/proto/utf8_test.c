@@ -15,16 +15,25 @@ TEST(well_formed_text_is_valid)
     TRUE(valid(""));
     TRUE(valid("plain ascii that is longer than eight bytes"));
     TRUE(valid("h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80"));
-    TRUE(valid("\xed\x9f\xbf\xee\x80\x80"));         /* around the surrogates */
-    TRUE(valid("\xf4\x8f\xbf\xbf"));                 /* U+10FFFF */
-    TRUE(ft_utf8_valid(rn_slice("\0", 1)));          /* NUL is a character; strings forbid it elsewhere */
+    TRUE(valid("\xed\x9f\xbf\xee\x80\x80")); /* around the surrogates */
+    TRUE(valid("\xf4\x8f\xbf\xbf"));         /* U+10FFFF */
+    TRUE(ft_utf8_valid(rn_slice("\0", 1)));  /* NUL is a character; strings forbid it elsewhere */
 }
 
 TEST(ill_formed_text_is_not)
 {
-    static const char *const bad[] = {"\x80",         "\xc3",         "\xc0\x80",         "\xc1\xbf", "\xe0\x9f\xbf",
-                                      "\xed\xa0\x80", "\xe2\x82",     "\xf0\x8f\xbf\xbf", "\xff",     "\xf4\x90\x80\x80",
-                                      "\xf5\x80\x80\x80", "abcdefgh\x80"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc3",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xe2\x82",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xff",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "abcdefgh\x80"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         test_note("case %zu", i);
@@ -43,9 +52,16 @@ static void expect_clean(const char *in, size_t len, const char *want)
 
 TEST(bad_bytes_and_nul_become_replacement_characters)
 {
-    expect_clean("a\xff" "b", 3, "a\xef\xbf\xbd" "b");
-    expect_clean("a\0b", 3, "a\xef\xbf\xbd" "b");
-    expect_clean("\xe2\x82", 2, "\xef\xbf\xbd");                     /* one for a beginning that could have been right */
+    expect_clean("a\xff"
+                 "b",
+                 3,
+                 "a\xef\xbf\xbd"
+                 "b");
+    expect_clean("a\0b", 3,
+                 "a\xef\xbf\xbd"
+                 "b");
+    expect_clean("\xe2\x82", 2,
+                 "\xef\xbf\xbd"); /* one for a beginning that could have been right */
     expect_clean("\xe2\x82(", 3, "\xef\xbf\xbd(");
     expect_clean("\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
     expect_clean("", 0, "");
@@ -79,10 +95,12 @@ TEST(whatever_comes_in_what_goes_out_is_valid)
     for (size_t i = 0; i < test_tasks(100000); i++) {
         uint8_t in[40];
         char    out[48];
-        size_t  len = test_random(&state) % sizeof(in), size = 1 + test_random(&state) % sizeof(out), n;
+        size_t len = test_random(&state) % sizeof(in), size = 1 + test_random(&state) % sizeof(out),
+               n;
 
         for (size_t j = 0; j < len; j++)
-            in[j] = (uint8_t)(test_random(&state) % 2 ? test_random(&state) : 0x80 | test_random(&state) % 0x7f);
+            in[j] = (uint8_t)(test_random(&state) % 2 ? test_random(&state)
+                                                      : 0x80 | test_random(&state) % 0x7f);
         n = ft_text_clean(rn_slice(in, len), out, size);
         LT(n, size);
         EQ(strlen(out), n);

@@ -1,7 +1,8 @@
-/* The wire format of protobuf, as small as it is: varints, tags, lengths. Shared by the scan and the hand-made codecs; not for the floors above.
+/* The wire format of protobuf, as small as it is: varints, tags, lengths. Shared by the scan and
+ * the hand-made codecs; not for the floors above.
  *
- * A reader is a slice that shrinks from its start. Every function returns false on input that protobuf forbids or that ends too
- * early, and then leaves the reader where it was.
+ * A reader is a slice that shrinks from its start. Every function returns false on input that
+ * protobuf forbids or that ends too early, and then leaves the reader where it was.
  */
 #pragma once
 
@@ -9,7 +10,7 @@
 
 #include <runnel/slice.h>
 
-#define FT_VARINT_MAX 10 /* bytes of the longest varint */
+#define FT_VARINT_MAX     10 /* bytes of the longest varint */
 #define FT_LEN_VARINT_MAX 5
 #define FT_TAG_VARINT_MAX 5
 
@@ -38,7 +39,8 @@ static inline bool ft_wire_varint(struct rn_slice *in, size_t max, uint64_t *ret
     return false;
 }
 
-static inline bool ft_wire_tag(struct rn_slice *in, uint32_t *ret_number, enum ft_wire_type *ret_type)
+static inline bool ft_wire_tag(struct rn_slice *in, uint32_t *ret_number,
+                               enum ft_wire_type *ret_type)
 {
     struct rn_slice at = *in;
     uint64_t        v;
@@ -95,7 +97,7 @@ static inline uint8_t *ft_wire_put_varint(uint8_t *at, uint64_t v)
     return at;
 }
 
-/* The fields below have numbers under 16, so a tag is one byte. A zero or empty field is left out. */
+/* Field numbers here are under 16, so a tag is one byte. Zero and empty fields are left out. */
 static inline size_t ft_wire_uint_size(uint64_t v)
 {
     return v ? 1 + ft_wire_varint_size(v) : 0;

@@ -1,7 +1,8 @@
 /* Attributes: what an agent says about itself, as an immutable sorted list of keys and values.
  *
- * A value keeps two things: its text (what selectors compare, templates insert and people read) and its kind, which tells JSON whether to
- * quote it. Arrays and maps have their JSON as text, bytes have base64, numbers that JSON cannot say (NaN, infinities) are strings.
+ * A value keeps two things: its text (what selectors compare, templates insert and people read) and
+ * its kind, which tells JSON whether to quote it. Arrays and maps have their JSON as text, bytes
+ * have base64, numbers that JSON cannot say (NaN, infinities) are strings.
  *
  * One allocation, texts included and NUL-terminated. A key that comes twice keeps its last value.
  */

@@ -1,7 +1,8 @@
 /* SHA-256 over objects: the identity of a rendered configuration.
  *
- * Fed in byte order of names, for each object: u32 length + name, u32 length + content type, u64 length + body, all big-endian. The
- * template flag does not count. Equal content has an equal hash, on the server and on the agent.
+ * Fed in byte order of names, for each object: u32 length + name, u32 length + content type, u64
+ * length + body, all big-endian. The template flag does not count. Equal content has an equal hash,
+ * on the server and on the agent.
  */
 #pragma once
 

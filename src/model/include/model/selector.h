@@ -5,9 +5,10 @@
  *              | key "in" "(" value { "," value } ")" | key "notin" "(" value { "," value } ")"
  *              | key | "!" key
  *
- * All terms must hold. `!=` and `notin` hold where the key is absent; `k` asks for presence, `!k` for absence; the empty selector matches
- * everything. Space around keys, operators and values does not count. A key has no space, no control byte and none of `,=!()`; a value may have inner
- * space, none of the others, and may be empty after `=` and `!=`. Both are valid UTF-8.
+ * All terms must hold. `!=` and `notin` hold where the key is absent; `k` asks for presence, `!k`
+ * for absence; the empty selector matches everything. Space around keys, operators and values does
+ * not count. A key has no space, no control byte and none of `,=!()`; a value may have inner space,
+ * none of the others, and may be empty after `=` and `!=`. Both are valid UTF-8.
  */
 #pragma once
 
@@ -22,12 +23,13 @@
 
 struct ft_selector;
 
-/* The value of a key, or false when it is absent. Keys are as written: a label goes before an attribute of the same name, which is the
- * look-up's business. */
+/* The value of a key, or false when it is absent. Keys are as written: a label goes before an
+ * attribute of the same name, which is the look-up's business. */
 typedef bool (*ft_selector_lookup_fn)(void *arg, struct rn_slice key, struct rn_slice *ret_value);
 
 /* Returns: 0, -EINVAL with *reterr (may be NULL), -ENOMEM. */
-int ft_selector_parse(struct rn_slice text, struct ft_selector **ret, struct ft_syntax_error *reterr);
+int ft_selector_parse(struct rn_slice text, struct ft_selector **ret,
+                      struct ft_syntax_error *reterr);
 
 /* NULL is fine. Returns NULL. */
 struct ft_selector *ft_selector_free(struct ft_selector *s);

@@ -1,4 +1,5 @@
-/* UUIDs: 16 bytes, shown as 0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6a. New ones are version 7: they sort by their time. */
+/* UUIDs: 16 bytes, shown as 0190f5c2-5b3e-7c11-9f0a-2f1c7d1f0b6a. New ones are version 7: they sort
+ * by their time. */
 #pragma once
 
 #include <string.h>

@@ -1,8 +1,9 @@
 /* Memory for decoded messages: an arena per message, a budget per server.
  *
- * The generated decoder allocates as it likes; here it does so inside an arena that is freed as a whole and that refuses to
- * grow past its cap (FT_DECODE_FACTOR x message_max). All arenas of a server draw on one budget, so that many large
- * messages at once cannot take the machine. Who refused decides what the peer is told:
+ * The generated decoder allocates as it likes; here it does so inside an arena that is freed as a
+ * whole and that refuses to grow past its cap (FT_DECODE_FACTOR x message_max). All arenas of a
+ * server draw on one budget, so that many large messages at once cannot take the machine. Who
+ * refused decides what the peer is told:
  *
  *     -E2BIG     the message's own cap: the message is at fault, BadRequest
  *     -EAGAIN    the server's budget:   try again later, Unavailable
@@ -50,5 +51,6 @@ void ft_arena_fini(struct ft_arena *a);
 /* Aligned for any type. NULL when refused; a->err says why. n = 0 gives a valid pointer. */
 void *ft_arena_alloc(struct ft_arena *a, size_t n);
 
-/* An allocator for the generated decoder. It points at `a`, which must not move while it is used; its free does nothing. */
+/* An allocator for the generated decoder. It points at `a`, which must not move while it is used;
+ * its free does nothing. */
 ProtobufCAllocator ft_arena_allocator(struct ft_arena *a);

@@ -5,8 +5,9 @@
  *     ft_buf_printf(&b, "%u", 42);
  *     r = ft_buf_error(&b);                    // once, for all of the above
  *
- * The first error sticks: every later add returns it and changes nothing, so a writer may chain adds and ask at the
- * end. Nothing is ever written in part. All zero is an empty buffer whose maximum is 0.
+ * The first error sticks: every later add returns it and changes nothing, so a writer may chain
+ * adds and ask at the end. Nothing is ever written in part. All zero is an empty buffer whose
+ * maximum is 0.
  */
 #pragma once
 
@@ -42,12 +43,14 @@ int ft_buf_add_byte(struct ft_buf *b, uint8_t byte);
 int ft_buf_add_be32(struct ft_buf *b, uint32_t v);
 int ft_buf_add_be64(struct ft_buf *b, uint64_t v);
 int ft_buf_printf(struct ft_buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int ft_buf_vprintf(struct ft_buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+int ft_buf_vprintf(struct ft_buf *b, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 
 /* Drop the first `n` bytes (all, when there are fewer). */
 void ft_buf_consume(struct ft_buf *b, size_t n);
 
-/* The malloc'ed bytes become the caller's; the buffer is empty after. NULL when nothing was ever added. */
+/* The malloc'ed bytes become the caller's; the buffer is empty after. NULL when nothing was ever
+ * added. */
 uint8_t *ft_buf_take(struct ft_buf *b, size_t *ret_len);
 
 static inline int ft_buf_error(const struct ft_buf *b)

@@ -1,8 +1,9 @@
 /* The commonest message and its commonest answer, by hand and without allocation.
  *
- * A compressed heartbeat has a uid, a sequence number, capabilities and perhaps one custom message (the metrics). The hand-made decoder
- * takes exactly that shape and says "not mine" to everything else, malformed messages included; the general decoder then decides. What it
- * takes, it reads as the general decoder would: a test compares the two on random and mutated messages.
+ * A compressed heartbeat has a uid, a sequence number, capabilities and perhaps one custom message
+ * (the metrics). The hand-made decoder takes exactly that shape and says "not mine" to everything
+ * else, malformed messages included; the general decoder then decides. What it takes, it reads as
+ * the general decoder would: a test compares the two on random and mutated messages.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ struct ft_heartbeat {
 /* Returns: 1 and *ret, or 0: not of this shape, ask ft_opamp_decode_agent(). */
 int ft_heartbeat_decode(struct rn_slice message, struct ft_heartbeat *ret);
 
-/* Append the protobuf bytes; fields that are 0 or empty are left out, as proto3 wants. Returns: 0, -E2BIG, -ENOMEM. */
+/* Append the protobuf bytes; fields that are 0 or empty are left out, as proto3 wants. Returns: 0,
+ * -E2BIG, -ENOMEM. */
 int ft_heartbeat_encode(const struct ft_heartbeat *h, struct ft_buf *out);
 
 /* ServerToAgent with nothing but these. */

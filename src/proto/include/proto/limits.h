@@ -7,17 +7,20 @@
 #define FT_KIB ((size_t)1024)
 #define FT_MIB (1024 * FT_KIB)
 
-/* A frame's length (its header byte and its message). Above 128 MiB the first byte of the length would grow past
- * 0x08 and could be taken for HTTP or TLS, where the port tells protocols apart by their first bytes. */
+/* A frame's length (its header byte and its message). Above 128 MiB the first byte of the length
+ * would grow past 0x08 and could be taken for HTTP or TLS, where the port tells protocols apart by
+ * their first bytes. */
 #define FT_MESSAGE_MAX_DEFAULT (4 * FT_MIB)
 #define FT_MESSAGE_MAX_LIMIT   (128 * FT_MIB)
 #define FT_MESSAGE_MAX_AGENT   (64 * FT_MIB) /* what our agent accepts */
 
-/* Messages inside one another, the outermost counted. The generated decoder recurses and takes 960 bytes of stack a level
- * (measured, Debian 12's libprotobuf-c on x86-64), so the deepest message needs 31 KiB: half of a task's usual stack. */
+/* Messages inside one another, the outermost counted. The generated decoder recurses and takes 960
+ * bytes of stack a level (measured, Debian 12's libprotobuf-c on x86-64), so the deepest message
+ * needs 31 KiB: half of a task's usual stack. */
 #define FT_SCAN_DEPTH_MAX 32
 
-/* Fields of all levels together. The generated decoder spends about 50 bytes on each, however empty it is. */
+/* Fields of all levels together. The generated decoder spends about 50 bytes on each, however empty
+ * it is. */
 #define FT_SCAN_ELEMENTS_MAX 65536
 
 /* Decoded structures against encoded bytes: no honest message comes near eight times. */

@@ -1,4 +1,5 @@
-/* Process metrics on the wire: ProcessMetrics up, MetricsAck down (fettle.proto), without allocation.
+/* Process metrics on the wire: ProcessMetrics up, MetricsAck down (fettle.proto), without
+ * allocation.
  *
  *     struct ft_metrics m;
  *     struct ft_sample s;
@@ -30,24 +31,25 @@ struct ft_sample {
 
 struct ft_metrics {
     uint8_t         boot_id[FT_BOOT_LEN];
-    uint32_t        count;      /* samples */
-    uint64_t        first_seq;  /* 0 when there are none */
+    uint32_t        count;     /* samples */
+    uint64_t        first_seq; /* 0 when there are none */
     uint64_t        last_seq;
     size_t          text_bytes; /* of all texts together */
     struct rn_slice rest;       /* ft_metrics_next() only */
 };
 
-/* Returns: 0, or -EBADMSG: malformed, boot_id not 16 bytes, more than FT_METRICS_SAMPLES_MAX samples, a seq of 0 or
- * not greater than the one before. A CPU rate that is not finite reads as null. */
+/* Returns: 0, or -EBADMSG: malformed, boot_id not 16 bytes, more than FT_METRICS_SAMPLES_MAX
+ * samples, a seq of 0 or not greater than the one before. A CPU rate that is not finite reads as
+ * null. */
 int ft_metrics_decode(struct rn_slice in, struct ft_metrics *ret, struct ft_fault *reterr);
 
 /* The next sample, in the order of seq; false at the end. */
 bool ft_metrics_next(struct ft_metrics *m, struct ft_sample *ret);
 
-/* Append ProcessMetrics. Texts must be valid (ft_text_clean()). Returns: 0, -EINVAL (more than FT_METRICS_SAMPLES_MAX),
- * -E2BIG, -ENOMEM. */
-int ft_metrics_encode(const uint8_t boot_id[FT_BOOT_LEN], const struct ft_sample *samples, size_t count,
-                      struct ft_buf *out);
+/* Append ProcessMetrics. Texts must be valid (ft_text_clean()). Returns: 0, -EINVAL (more than
+ * FT_METRICS_SAMPLES_MAX), -E2BIG, -ENOMEM. */
+int ft_metrics_encode(const uint8_t boot_id[FT_BOOT_LEN], const struct ft_sample *samples,
+                      size_t count, struct ft_buf *out);
 
 /* Bytes that one sample adds to a ProcessMetrics, to fill a message up to its maximum. */
 size_t ft_sample_encoded_size(const struct ft_sample *s);

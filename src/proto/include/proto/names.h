@@ -1,4 +1,5 @@
-/* Names of the protocol's bits and numbers, in both directions; tables in capabilities.tbl and statuses.tbl. */
+/* Names of the protocol's bits and numbers, in both directions; tables in capabilities.tbl and
+ * statuses.tbl. */
 #pragma once
 
 #include <runnel/slice.h>
@@ -9,7 +10,8 @@ enum ft_capability {
 #undef X
 };
 
-/* FT_STATUS_UNSET, _APPLIED, _APPLYING, _FAILED: of a remote configuration and of connection settings. */
+/* FT_STATUS_UNSET, _APPLIED, _APPLYING, _FAILED: of a remote configuration and of connection
+ * settings. */
 enum ft_status {
 #define X(constant, value) FT_STATUS_##constant = (value),
 #include <proto/statuses.tbl>

@@ -1,13 +1,15 @@
 /* The scan: a look over a message before the generated decoder may touch it.
  *
- * The generated decoder trusts its input more than a server should: it recurses without a limit (80 nested values in
- * 176 bytes overflow a small stack), it spends fifty bytes on a two-byte empty field, and it checks neither UTF-8 nor NUL in
- * strings. So the scan walks the wire first, guided by the same descriptors, with no allocation and no recursion, and
- * refuses what does not fit: it is the judge, the decoder only unpacks.
+ * The generated decoder trusts its input more than a server should: it recurses without a limit (80
+ * nested values in 176 bytes overflow a small stack), it spends fifty bytes on a two-byte empty
+ * field, and it checks neither UTF-8 nor NUL in strings. So the scan walks the wire first, guided
+ * by the same descriptors, with no allocation and no recursion, and refuses what does not fit: it
+ * is the judge, the decoder only unpacks.
  *
  * What passes:
  *   - at most `depth_max` messages inside one another, the outermost counted;
- *   - at most `elements_max` fields over all levels, known and unknown, each number of a packed field counted;
+ *   - at most `elements_max` fields over all levels, known and unknown, each number of a packed
+ *     field counted;
  *   - each known field with the wire type of its declaration (packed or not for repeated numbers);
  *   - strings that are valid UTF-8 without NUL;
  *   - unknown fields, skipped, as long as they are well-formed; groups never are.
@@ -21,7 +23,7 @@
 
 #include <proto/limits.h>
 
-/* Why a message was refused. The text is for an error_response; it never quotes the peer's bytes. */
+/* Why a message was refused. The text is for an error_response; it never quotes the peer. */
 #define FT_FAULTS(X)                                                                               \
     X(NONE, "no fault")                                                                            \
     X(TRUNCATED, "the message ends inside a field")                                                \
@@ -56,11 +58,12 @@ struct ft_fault {
 };
 
 struct ft_scan_limits {
-    uint32_t depth_max;    /* <= FT_SCAN_DEPTH_MAX */
+    uint32_t depth_max; /* <= FT_SCAN_DEPTH_MAX */
     uint32_t elements_max;
 };
 
-#define FT_SCAN_LIMITS_DEFAULT {.depth_max = FT_SCAN_DEPTH_MAX, .elements_max = FT_SCAN_ELEMENTS_MAX}
+#define FT_SCAN_LIMITS_DEFAULT                                                                     \
+    {.depth_max = FT_SCAN_DEPTH_MAX, .elements_max = FT_SCAN_ELEMENTS_MAX}
 
 /* Scan `in` as a message of type `root`.
  *
