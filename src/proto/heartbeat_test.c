@@ -8,7 +8,7 @@
 #include <proto/metrics.h>
 #include <proto/names.h>
 
-#include "specimen.h"
+#include "specimen_testing.h"
 #include "testing.h"
 
 static const struct ft_limits roomy = {.message_max = FT_MESSAGE_MAX_DEFAULT};

@@ -7,7 +7,7 @@
 #include <base/cleanup.h>
 #include <proto/frame.h>
 
-#include "specimen.h"
+#include "specimen_testing.h"
 #include "testing.h"
 
 static const struct ft_limits roomy = {.message_max = FT_MESSAGE_MAX_DEFAULT};

@@ -1,6 +1,6 @@
-/* See specimen.h. Parts that do not change are static; what holds pointers to locals is filled in
+/* See specimen_testing.h. Parts that do not change are static; what holds pointers to locals is filled in
  * on the stack. */
-#include "specimen.h"
+#include "specimen_testing.h"
 
 #include <stdlib.h>
 
