@@ -310,6 +310,16 @@ int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_sl
     return 1;
 }
 
+/* The same assignment may come to mean other content: a template whose values changed. Then it is offered again. */
+static void desire_locked(struct ft_agent *a, const struct ft_desired *d)
+{
+    if (!a->rendered || !d->rendered || !ft_hash_eq(&a->rendered->hash, &d->rendered->hash))
+        a->offered = 0;
+    a->rendered = d->rendered;
+    a->assignment = d->assignment;
+    a->desired_since = d->since;
+}
+
 int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct ft_desired *d)
 {
     CLEANUP(ft_blob_unrefp) struct ft_blob *error = NULL;
@@ -321,9 +331,7 @@ int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct 
     struct ft_agent *a = e < 0 ? NULL : ft_agent_lock(r, uid);
     if (a) {
         old = a->rendered;
-        a->rendered = d->rendered;
-        a->assignment = d->assignment;
-        a->desired_since = d->since;
+        desire_locked(a, d);
         struct ft_blob *old_error = a->render_error;
         a->render_error = error;
         error = old_error;

@@ -345,6 +345,17 @@ static int check_ownership(sqlite3 *db)
     return application == FT_STORE_APPLICATION || tables == 0 ? 0 : -EUCLEAN;
 }
 
+/* Configurations hold secrets, so the file is its owner's alone; SQLite gives the same mode to the files beside it. */
+static int file_create(const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    (void)close(fd);
+    return 0;
+}
+
 static int database_open(const char *path, sqlite3 **ret)
 {
     static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
@@ -395,6 +406,11 @@ static int open_main(void *arg)
         return r;
 
     (void)snprintf(path, sizeof(path), "%s/" FT_STORE_FILE, o->dir);
+    r = file_create(path);
+    if (r < 0) {
+        ft_text_error_set(o->reterr, "%s: %s", path, strerror(-r));
+        return r;
+    }
     r = database_open(path, &o->store->db);
     if (r == 0)
         r = ft__schema_migrate(o->store->db, ft__schema_scripts, ft__schema_count);
