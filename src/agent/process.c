@@ -68,8 +68,8 @@ void ft_process_end_text(const struct ft_process *p, char *out, size_t size)
 static void changed(struct ft_process *p)
 {
     ft_bell_ring(&p->supervisor->changed);
-    if (p->supervisor->also_changed)
-        ft_bell_ring(p->supervisor->also_changed);
+    if (p->supervisor->on_change)
+        p->supervisor->on_change(p->supervisor->on_change_arg);
 }
 
 static void children_journal(const struct ft_supervisor *s)
@@ -267,7 +267,7 @@ int ft_supervisor_open(const struct ft_settings *settings, struct ft_supervisor 
     const struct ft_process_settings *all;
     int r;
 
-    *ret = (struct ft_supervisor){.folder = settings->folder, .state_folder = settings->state, .settings = settings};
+    *ret = (struct ft_supervisor){.folder = settings->folder, .state_folder = settings->state};
     ret->n = ft_settings_processes(settings, &all);
     ret->processes = calloc(ret->n + 1, sizeof(*ret->processes));
     r = ret->processes ? mark_make(settings->state, &ret->mark) : -ENOMEM;

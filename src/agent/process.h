@@ -57,9 +57,9 @@ struct ft_supervisor {
     char              *mark;         /* owned: the environment entry */
     struct ft_process *processes;    /* owned, n of them */
     size_t             n;
-    struct ft_bell     changed;      /* rung when the state of any process changes */
-    struct ft_bell    *also_changed; /* another listener, or NULL */
-    const struct ft_settings *settings;
+    struct ft_bell     changed;      /* rung when the state of any process changes; the transaction waits for it */
+    void             (*on_change)(void *arg); /* the same for who doesn't wait; set before the start, may be NULL */
+    void              *on_change_arg;
 };
 
 /* From a task; the bells belong to its scope. 0, -ENOMEM. */
