@@ -1,5 +1,5 @@
-/* Versions, groups and tables are immutable from the moment they are shared; references are atomic counts. A version's texts lie in one
- * block behind its objects. */
+/* Versions, groups and tables are immutable from the moment they are shared; references are atomic
+ * counts. A version's texts lie in one block behind its objects. */
 #include <model/configuration.h>
 
 #include <errno.h>
@@ -52,7 +52,8 @@ static struct rn_slice copy_text(uint8_t **at, struct rn_slice text)
     return copy;
 }
 
-int ft_version_new(const struct ft_version_head *head, const struct ft_objects *objects, struct ft_version **ret)
+int ft_version_new(const struct ft_version_head *head, const struct ft_objects *objects,
+                   struct ft_version **ret)
 {
     CLEANUP(ft_version_unrefp) struct ft_version *v = calloc(1, sizeof(*v));
     uint8_t *at;

@@ -1,7 +1,8 @@
-/* The AgentRemoteConfig is written by hand: one pass over known lengths, so that the objects' texts are slices of the encoded message and each
- * body lies in memory once.
+/* The AgentRemoteConfig is written by hand: one pass over known lengths, so that the objects' texts
+ * are slices of the encoded message and each body lies in memory once.
  *
- *     AgentRemoteConfig { 1: AgentConfigMap { 1: entry { 1: name, 2: AgentConfigObject { 1: body, 2: content_type } } ... }, 2: hash }
+ *     AgentRemoteConfig { 1: AgentConfigMap { 1: entry { 1: name, 2: AgentConfigObject { 1: body,
+ * 2: content_type } } ... }, 2: hash }
  *
  * As proto3 wants it, empty fields are left out. The test reads it back with the generated decoder.
  */

@@ -1,9 +1,12 @@
-/* The channel on which the rest of the server tells the rollout whose desired state has to be looked at again.
+/* The channel on which the rest of the server tells the rollout whose desired state has to be
+ * looked at again.
  *
- * A value is an agent's uid; all zero means every agent. Pushing never waits: when the ring is full, something had to go, and then "every agent"
- * follows it, so that nothing is forgotten. (Were even that value pushed out later, the one who does it sends it again.)
+ * A value is an agent's uid; all zero means every agent. Pushing never waits: when the ring is
+ * full, something had to go, and then "every agent" follows it, so that nothing is forgotten. (Were
+ * even that value pushed out later, the one who does it sends it again.)
  *
- * The owner of the sending end is whoever pushes: a scope for the tasks of the API, a loop (by rn_tx_dup) for sessions.
+ * The owner of the sending end is whoever pushes: a scope for the tasks of the API, a loop (by
+ * rn_tx_dup) for sessions.
  */
 #pragma once
 

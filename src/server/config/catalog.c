@@ -1,9 +1,9 @@
 /* The catalog judges what comes from outside, lets the store do it, and shows the result.
  *
- *     API task -> check -> ft_store_...() -> publish: the youngest table wins -> "every agent" into the changes channel
+ *     check -> ft_store_...() -> publish: the youngest table wins -> changes channel: every agent
  *
- * Two writers may come back from the store in either order; the epoch of their tables says which one is younger. Readers take a reference under a
- * short lock and need nothing else.
+ * Two writers may come back from the store in either order; the epoch of their tables says which
+ * one is younger. Readers take a reference under a short lock and need nothing else.
  */
 #include "config/catalog.h"
 
@@ -106,7 +106,8 @@ static void publish(struct ft_catalog *c, struct ft_groups *t)
 
 /* ---- Judging ---- */
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct ft_problem *p, int r, const char *detail, ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct ft_problem *p, int r,
+                                                        const char *detail, ...)
 {
     va_list args;
 
@@ -183,8 +184,8 @@ static int check_object(const struct ft_object *in, struct ft_object *out, struc
 }
 
 /* Copies the array, with content types as they are stored. */
-static int check_objects(const struct ft_catalog *c, const struct ft_object objects[], size_t n, struct ft_objects *ret,
-                         struct ft_problem *p)
+static int check_objects(const struct ft_catalog *c, const struct ft_object objects[], size_t n,
+                         struct ft_objects *ret, struct ft_problem *p)
 {
     CLEANUP(freep) struct ft_object *checked = NULL;
     int r;
@@ -210,14 +211,17 @@ static int check_objects(const struct ft_catalog *c, const struct ft_object obje
     if (r < 0)
         return r;
     if (ft_rendered_wire_min(ret) > c->wire_max)
-        return refuse(p, -E2BIG, "the objects pass %zu bytes, the most that a message to an agent holds: raise message_max or split them",
+        return refuse(p, -E2BIG,
+                      "the objects pass %zu bytes, the most that a message to an agent holds: "
+                      "raise message_max or split them",
                       c->wire_max);
     return 0;
 }
 
 /* ---- Configurations and versions ---- */
 
-int ft_catalog_configuration_create(struct ft_catalog *c, struct rn_slice name, struct rn_slice comment, struct ft_configuration *ret,
+int ft_catalog_configuration_create(struct ft_catalog *c, struct rn_slice name,
+                                    struct rn_slice comment, struct ft_configuration *ret,
                                     struct ft_problem *reterr)
 {
     int r = check_name(name, "/name", reterr);
@@ -231,18 +235,22 @@ int ft_catalog_configuration_create(struct ft_catalog *c, struct rn_slice name, 
     return r == -EEXIST ? refuse(reterr, r, "a configuration of this name exists") : r;
 }
 
-int ft_catalog_configuration_get(struct ft_catalog *c, struct rn_slice name, struct ft_configuration *ret)
+int ft_catalog_configuration_get(struct ft_catalog *c, struct rn_slice name,
+                                 struct ft_configuration *ret)
 {
     return ft_store_configuration_get(c->store, name, ret);
 }
 
-int ft_catalog_configuration_list(struct ft_catalog *c, struct rn_slice after, size_t max, struct ft_configuration **ret, size_t *ret_n)
+int ft_catalog_configuration_list(struct ft_catalog *c, struct rn_slice after, size_t max,
+                                  struct ft_configuration **ret, size_t *ret_n)
 {
     return ft_store_configuration_list(c->store, after, max, ret, ret_n);
 }
 
-int ft_catalog_version_add(struct ft_catalog *c, struct rn_slice configuration, const struct ft_object objects[], size_t n,
-                           struct rn_slice comment, struct ft_version_head *ret, bool *ret_created, struct ft_problem *reterr)
+int ft_catalog_version_add(struct ft_catalog *c, struct rn_slice configuration,
+                           const struct ft_object objects[], size_t n, struct rn_slice comment,
+                           struct ft_version_head *ret, bool *ret_created,
+                           struct ft_problem *reterr)
 {
     CLEANUP(ft_objects_fini) struct ft_objects checked = {0};
     int r = check_comment(comment, reterr);
@@ -256,13 +264,14 @@ int ft_catalog_version_add(struct ft_catalog *c, struct rn_slice configuration, 
     return r == -ENOENT ? refuse(reterr, r, "there is no such configuration: create it first") : r;
 }
 
-int ft_catalog_version_get(struct ft_catalog *c, struct rn_slice configuration, uint32_t number, struct ft_version **ret)
+int ft_catalog_version_get(struct ft_catalog *c, struct rn_slice configuration, uint32_t number,
+                           struct ft_version **ret)
 {
     return ft_store_version_get(c->store, configuration, number, ret);
 }
 
-int ft_catalog_version_list(struct ft_catalog *c, struct rn_slice configuration, uint32_t after, size_t max, struct ft_version_head **ret,
-                            size_t *ret_n)
+int ft_catalog_version_list(struct ft_catalog *c, struct rn_slice configuration, uint32_t after,
+                            size_t max, struct ft_version_head **ret, size_t *ret_n)
 {
     return ft_store_version_list(c->store, configuration, after, max, ret, ret_n);
 }
@@ -284,7 +293,9 @@ static int check_selector(const struct ft_group_draft *d, struct ft_problem *p)
     if (r < 0)
         return r;
     if (rn_slice_eq_str(d->name, FT_GROUP_DEFAULT) && !ft_selector_is_empty(selector))
-        return refuse(p, -EBADMSG, "the group default takes only the empty selector: it has every agent that no other group matches");
+        return refuse(p, -EBADMSG,
+                      "the group default takes only the empty selector: it has every agent that no "
+                      "other group matches");
     return 0;
 }
 
@@ -295,13 +306,15 @@ static int check_variables(const struct ft_attrs *variables, struct ft_problem *
         const struct ft_attr *v = &variables->items[i];
 
         if (v->key.len == 0 || v->key.len > 255 || !is_text(v->key) || !is_text(v->text))
-            return refuse(p, -EBADMSG, "a variable has a name of 1 to 255 bytes and a text as its value, both UTF-8 without NUL");
+            return refuse(p, -EBADMSG,
+                          "a variable has a name of 1 to 255 bytes and a text as its value, both "
+                          "UTF-8 without NUL");
     }
     return 0;
 }
 
-int ft_catalog_group_put(struct ft_catalog *c, const struct ft_group_draft *draft, struct ft_group **ret, bool *ret_created,
-                         struct ft_problem *reterr)
+int ft_catalog_group_put(struct ft_catalog *c, const struct ft_group_draft *draft,
+                         struct ft_group **ret, bool *ret_created, struct ft_problem *reterr)
 {
     struct ft_groups *t = NULL;
     int               r = check_name(draft->name, "", reterr);
@@ -316,7 +329,8 @@ int ft_catalog_group_put(struct ft_catalog *c, const struct ft_group_draft *draf
     problem_clear(reterr, "/configuration");
     r = ft_store_group_put(c->store, draft, ret_created, &t);
     if (r == -ENOENT)
-        return refuse(reterr, -EBADMSG, "there is no version %u of a configuration of this name", draft->version);
+        return refuse(reterr, -EBADMSG, "there is no version %u of a configuration of this name",
+                      draft->version);
     if (r < 0)
         return r;
     *ret = ft_group_ref(ft_groups_get(t, draft->name));
@@ -338,11 +352,14 @@ int ft_catalog_group_delete(struct ft_catalog *c, struct rn_slice name, uint64_t
     return 0;
 }
 
-int ft_catalog_put_object(struct ft_catalog *c, struct rn_slice group, struct rn_slice object, struct rn_slice content_type,
-                          struct rn_slice body, uint64_t if_match, struct ft_object_put_result *ret, struct ft_problem *reterr)
+int ft_catalog_put_object(struct ft_catalog *c, struct rn_slice group, struct rn_slice object,
+                          struct rn_slice content_type, struct rn_slice body, uint64_t if_match,
+                          struct ft_object_put_result *ret, struct ft_problem *reterr)
 {
-    struct ft_object     o = {.name = object.len ? object : rn_slice_str(FT_OBJECT_DEFAULT), .body = body};
-    struct ft_object_put put = {.group = group, .object = &o, .wire_max = c->wire_max, .if_match = if_match};
+    struct ft_object o = {.name = object.len ? object : rn_slice_str(FT_OBJECT_DEFAULT),
+                          .body = body};
+    struct ft_object_put put = {
+        .group = group, .object = &o, .wire_max = c->wire_max, .if_match = if_match};
     struct ft_groups    *t = NULL;
     const char          *why;
     int                  r;
@@ -355,7 +372,9 @@ int ft_catalog_put_object(struct ft_catalog *c, struct rn_slice group, struct rn
 
     r = ft_store_object_put(c->store, &put, ret, &t);
     if (r == -E2BIG)
-        return refuse(reterr, r, "with this object the configuration passes %d objects or %zu bytes, the most that a message to an agent holds",
+        return refuse(reterr, r,
+                      "with this object the configuration passes %d objects or %zu bytes, the most "
+                      "that a message to an agent holds",
                       FT_OBJECTS_MAX, c->wire_max);
     if (r == -ENOENT)
         return refuse(reterr, r, "there is no such group");

@@ -37,15 +37,18 @@ static void tear_down(struct fixture *f)
     CLEANUP(tear_down) struct fixture f;                                                           \
     set_up(&f)
 
-static struct ft_object_put_result put(struct fixture *f, const char *group, const char *object, const char *body)
+static struct ft_object_put_result put(struct fixture *f, const char *group, const char *object,
+                                       const char *body)
 {
     struct ft_object_put_result r = {0};
 
-    OK(ft_catalog_put_object(f->catalog, S(group), S(object), S("text/plain"), S(body), FT_MATCH_ALWAYS, &r, &f->problem));
+    OK(ft_catalog_put_object(f->catalog, S(group), S(object), S("text/plain"), S(body),
+                             FT_MATCH_ALWAYS, &r, &f->problem));
     return r;
 }
 
-static struct ft_version_head add_version(struct fixture *f, const char *configuration, const char *object, const char *body)
+static struct ft_version_head add_version(struct fixture *f, const char *configuration,
+                                          const char *object, const char *body)
 {
     struct ft_configuration c;
     struct ft_object        o = testing_object(object, body);
@@ -53,13 +56,19 @@ static struct ft_version_head add_version(struct fixture *f, const char *configu
     bool                    created;
 
     (void)ft_catalog_configuration_create(f->catalog, S(configuration), S(""), &c, &f->problem);
-    OK(ft_catalog_version_add(f->catalog, S(configuration), &o, 1, S(""), &head, &created, &f->problem));
+    OK(ft_catalog_version_add(f->catalog, S(configuration), &o, 1, S(""), &head, &created,
+                              &f->problem));
     return head;
 }
 
-static void put_group(struct fixture *f, const char *name, const char *selector, int64_t priority, const char *configuration, uint32_t version)
+static void put_group(struct fixture *f, const char *name, const char *selector, int64_t priority,
+                      const char *configuration, uint32_t version)
 {
-    struct ft_group_draft d = {.name = S(name), .selector = S(selector), .priority = priority, .configuration = S(configuration), .version = version};
+    struct ft_group_draft d = {.name = S(name),
+                               .selector = S(selector),
+                               .priority = priority,
+                               .configuration = S(configuration),
+                               .version = version};
     struct ft_group      *g;
     bool                  created;
 
@@ -114,8 +123,10 @@ TASK_TEST(a_put_changes_one_object_of_what_the_group_runs)
 TASK_TEST(a_put_of_content_that_is_there_answers_with_the_existing_version_and_assigns_anew)
 {
     FIXTURE(f);
-    const struct ft_object_put_result one = put(&f, "default", "a", "one"), two = put(&f, "default", "a", "two"),
-                                      back = put(&f, "default", "a", "one"), same = put(&f, "default", "a", "one");
+    const struct ft_object_put_result one = put(&f, "default", "a", "one"),
+                                      two = put(&f, "default", "a", "two"),
+                                      back = put(&f, "default", "a", "one"),
+                                      same = put(&f, "default", "a", "one");
 
     EQ(two.head.number, 2);
     EQ(back.head.number, 1);
@@ -163,7 +174,8 @@ TASK_TEST(a_put_is_never_a_template_and_leaves_the_others_what_they_are)
     FIXTURE(f);
     CLEANUP(ft_version_unrefp) struct ft_version *v = NULL;
     struct ft_configuration c;
-    struct ft_object        o[2] = {testing_object("a", "{{ var.x }}"), testing_object("b", "{{ var.y }}")};
+    struct ft_object o[2] = {testing_object("a", "{{ var.x }}"),
+                             testing_object("b", "{{ var.y }}")};
     struct ft_version_head  head;
     bool                    created;
 
@@ -183,8 +195,10 @@ TASK_TEST(a_puts_content_type_is_kept_trimmed_and_its_object_has_a_default)
     CLEANUP(ft_version_unrefp) struct ft_version *v = NULL;
     struct ft_object_put_result r;
 
-    OK(ft_catalog_put_object(f.catalog, S("default"), S(""), S(""), S("x"), FT_MATCH_ALWAYS, &r, &f.problem));
-    OK(ft_catalog_put_object(f.catalog, S("default"), S("b"), S("  text/x; a=b\t"), S("x"), FT_MATCH_ALWAYS, &r, &f.problem));
+    OK(ft_catalog_put_object(f.catalog, S("default"), S(""), S(""), S("x"), FT_MATCH_ALWAYS, &r,
+                             &f.problem));
+    OK(ft_catalog_put_object(f.catalog, S("default"), S("b"), S("  text/x; a=b\t"), S("x"),
+                             FT_MATCH_ALWAYS, &r, &f.problem));
     OK(ft_catalog_version_get(f.catalog, S("default"), 2, &v));
     TRUE(rn_slice_eq_str(v->objects.items[0].content_type, "text/x; a=b"));
     TRUE(rn_slice_eq_str(v->objects.items[1].name, "config.yaml"));
@@ -194,18 +208,30 @@ TASK_TEST(a_puts_content_type_is_kept_trimmed_and_its_object_has_a_default)
 TASK_TEST(a_put_that_cannot_be_is_refused_and_changes_nothing)
 {
     FIXTURE(f);
-    CLEANUP(ft_groups_unrefp) struct ft_groups *before = ft_catalog_groups(f.catalog), *after = NULL;
+    CLEANUP(ft_groups_unrefp)
+    struct ft_groups *before = ft_catalog_groups(f.catalog),
+                     *after = NULL;
     static char                 large[MESSAGE_MAX];
     struct ft_object_put_result r;
     const char *const           names[] = {"..", ".", "a/b", "a\nb", "\xff"};
 
     memset(large, 'x', sizeof(large));
-    ERR(ft_catalog_put_object(f.catalog, S("nobody"), S("a"), S(""), S("x"), FT_MATCH_ALWAYS, &r, &f.problem), ENOENT);
+    ERR(ft_catalog_put_object(f.catalog, S("nobody"), S("a"), S(""), S("x"), FT_MATCH_ALWAYS, &r,
+                              &f.problem),
+        ENOENT);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        ERR(ft_catalog_put_object(f.catalog, S("default"), S(names[i]), S(""), S("x"), FT_MATCH_ALWAYS, &r, &f.problem), EINVAL);
-    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S("t\nx"), S("x"), FT_MATCH_ALWAYS, &r, &f.problem), EINVAL);
-    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""), rn_slice(large, sizeof(large)), FT_MATCH_ALWAYS, &r, &f.problem), E2BIG);
-    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""), S("x"), 12345, &r, &f.problem), ESTALE);
+        ERR(ft_catalog_put_object(f.catalog, S("default"), S(names[i]), S(""), S("x"),
+                                  FT_MATCH_ALWAYS, &r, &f.problem),
+            EINVAL);
+    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S("t\nx"), S("x"), FT_MATCH_ALWAYS,
+                              &r, &f.problem),
+        EINVAL);
+    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""),
+                              rn_slice(large, sizeof(large)), FT_MATCH_ALWAYS, &r, &f.problem),
+        E2BIG);
+    ERR(ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""), S("x"), 12345, &r,
+                              &f.problem),
+        ESTALE);
     after = ft_catalog_groups(f.catalog);
     TRUE(before == after);
     FALSE(told_everybody(&f));
@@ -223,7 +249,8 @@ TASK_TEST(the_largest_configuration_that_is_accepted_is_one_that_can_be_rendered
     struct ft_subject           subject = {0};
 
     memset(large, 'x', sizeof(large));
-    while (ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""), rn_slice(large, n), FT_MATCH_ALWAYS, &r, &f.problem) == -E2BIG)
+    while (ft_catalog_put_object(f.catalog, S("default"), S("a"), S(""), rn_slice(large, n),
+                                 FT_MATCH_ALWAYS, &r, &f.problem) == -E2BIG)
         n--;
     LT(n, MESSAGE_MAX);
     OK(ft_renderer_new(MESSAGE_MAX, &renderer));
@@ -254,7 +281,8 @@ static int put_some(void *arg)
 
         (void)snprintf(name, sizeof(name), "o%d", p->number);
         (void)snprintf(body, sizeof(body), "%d", i);
-        OK(ft_catalog_put_object(p->f->catalog, S("default"), S(name), S(""), S(body), FT_MATCH_ALWAYS, &r, &problem));
+        OK(ft_catalog_put_object(p->f->catalog, S("default"), S(name), S(""), S(body),
+                                 FT_MATCH_ALWAYS, &r, &problem));
         TRUE(r.created);
     }
     return 0;
@@ -300,7 +328,8 @@ TASK_TEST(a_template_is_judged_when_its_version_is_made)
     OK(ft_catalog_configuration_create(f.catalog, S("web"), S(""), &c, &f.problem));
     OK(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem));
     o.is_template = true;
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem), EBADMSG);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem),
+        EBADMSG);
     STREQ(f.problem.pointer, "/objects/a~0b.conf/body");
     EQ(f.problem.line, 2);
 }
@@ -315,16 +344,21 @@ TASK_TEST(what_is_wrong_in_a_version_is_pointed_at)
 
     memset(large, 'x', MESSAGE_MAX);
     memset(comment, 'x', FT_COMMENT_MAX + 1);
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem), EINVAL);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem),
+        EINVAL);
     STREQ(f.problem.pointer, "/objects/..");
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 0, S(""), &head, &created, &f.problem), EBADMSG);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 0, S(""), &head, &created, &f.problem),
+        EBADMSG);
     STREQ(f.problem.pointer, "/objects");
     o = testing_object("a", "x");
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem), ENOENT);
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(comment), &head, &created, &f.problem), EINVAL);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem),
+        ENOENT);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(comment), &head, &created, &f.problem),
+        EINVAL);
     STREQ(f.problem.pointer, "/comment");
     o.body = S(large);
-    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem), E2BIG);
+    ERR(ft_catalog_version_add(f.catalog, S("web"), &o, 1, S(""), &head, &created, &f.problem),
+        E2BIG);
 }
 
 TASK_TEST(names_are_judged)

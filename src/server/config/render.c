@@ -1,8 +1,9 @@
 /* Rendering, and the cache that keeps each distinct result once.
  *
- * The cache maps hash -> ft_rendered. A version without templates has its result under its own hash, so that the second agent of a group costs one
- * look-up. An entry whose only reference is the cache's own is garbage: since new references are handed out under the lock only, a count of one seen under
- * the lock cannot grow meanwhile.
+ * The cache maps hash -> ft_rendered. A version without templates has its result under its own
+ * hash, so that the second agent of a group costs one look-up. An entry whose only reference is the
+ * cache's own is garbage: since new references are handed out under the lock only, a count of one
+ * seen under the lock cannot grow meanwhile.
  */
 #include "config/render.h"
 
@@ -16,7 +17,7 @@
 
 #define BUCKETS 16384
 
-/* What rides along in the same ServerToAgent: uid, flags, capabilities, acks, connection settings. */
+/* What rides along in the same ServerToAgent: uid, flags, acks, connection settings... */
 #define ENVELOPE_BYTES ((size_t)1024)
 
 struct entry {
@@ -97,7 +98,7 @@ static struct ft_rendered *cache_get(struct ft_renderer *r, const struct ft_hash
     return found;
 }
 
-/* Keep `made`, or drop it for an equal one that came first. Takes it over; returns the one to use. */
+/* Keep `made`, or drop it for an equal one that came first. Takes it over, returns what to use. */
 static struct ft_rendered *cache_put(struct ft_renderer *r, struct ft_rendered *made)
 {
     struct entry *fresh = malloc(sizeof(*fresh)), *e;
@@ -171,7 +172,8 @@ struct values {
     char                     uid[FT_UUID_TEXT_SIZE];
 };
 
-static bool value_of(void *arg, enum ft_template_kind kind, struct rn_slice name, struct rn_slice *ret_value)
+static bool value_of(void *arg, enum ft_template_kind kind, struct rn_slice name,
+                     struct rn_slice *ret_value)
 {
     const struct values  *v = arg;
     const struct ft_attr *attr;
@@ -194,8 +196,10 @@ static bool value_of(void *arg, enum ft_template_kind kind, struct rn_slice name
     return attr != NULL;
 }
 
-/* All templates of a version go into one buffer; the objects get their slices when it no longer moves. */
-static int render_templates(const struct ft_renderer *r, struct values *v, struct ft_objects *objects, struct ft_buf *texts,
+/* All templates of a version go into one buffer; the objects get their slices when it no longer
+ * moves. */
+static int render_templates(const struct ft_renderer *r, struct values *v,
+                            struct ft_objects *objects, struct ft_buf *texts,
                             struct ft_syntax_error *reterr)
 {
     size_t at = 0;
@@ -237,7 +241,8 @@ static const struct ft_object *largest(const struct ft_objects *objects)
 }
 
 /* The result for objects that are rendered: found by their hash, or made. */
-static int finish(struct ft_renderer *r, const struct ft_objects *objects, const struct ft_hash *hash, struct ft_rendered **ret,
+static int finish(struct ft_renderer *r, const struct ft_objects *objects,
+                  const struct ft_hash *hash, struct ft_rendered **ret,
                   struct ft_syntax_error *reterr)
 {
     struct ft_rendered *made;
@@ -246,8 +251,10 @@ static int finish(struct ft_renderer *r, const struct ft_objects *objects, const
     if (ft_rendered_wire_min(objects) > r->wire_max) {
         const struct rn_slice name = largest(objects)->name;
 
-        (void)snprintf(reterr->text, sizeof(reterr->text), "%.*s:1: the rendered configuration passes %zu bytes: shorten it, or raise message_max",
-                       (int)name.len, (const char *)name.data, r->wire_max);
+        (void)snprintf(
+            reterr->text, sizeof(reterr->text),
+            "%.*s:1: the rendered configuration passes %zu bytes: shorten it, or raise message_max",
+            (int)name.len, (const char *)name.data, r->wire_max);
         return -E2BIG;
     }
     made = cache_get(r, hash);
@@ -261,8 +268,8 @@ static int finish(struct ft_renderer *r, const struct ft_objects *objects, const
     return 0;
 }
 
-int ft_render(struct ft_renderer *r, const struct ft_group *group, const struct ft_subject *subject, struct ft_rendered **ret,
-              struct ft_syntax_error *reterr)
+int ft_render(struct ft_renderer *r, const struct ft_group *group, const struct ft_subject *subject,
+              struct ft_rendered **ret, struct ft_syntax_error *reterr)
 {
     CLEANUP(ft_objects_fini) struct ft_objects objects = {0};
     CLEANUP(ft_buf_fini) struct ft_buf         texts = {0};

@@ -15,7 +15,8 @@ static struct ft_object object(const char *name, const char *type, const char *b
     return (struct ft_object){.name = S(name), .content_type = S(type), .body = S(body)};
 }
 
-static struct ft_group *group_with(const struct ft_object *o, size_t n, const struct ft_attr *variables, size_t n_variables)
+static struct ft_group *group_with(const struct ft_object *o, size_t n,
+                                   const struct ft_attr *variables, size_t n_variables)
 {
     struct ft_group       *g = calloc(1, sizeof(*g));
     struct ft_objects      objects;
@@ -42,7 +43,8 @@ static struct ft_subject subject_with(const struct ft_attr *attrs, size_t n)
 
 /* ---- The hash and the message ---- */
 
-/* CONTRACT's formula, written a second time: u32 length + name, u32 length + type, u64 length + body. */
+/* CONTRACT's formula, written a second time: u32 length + name, u32 length + type, u64 length +
+ * body. */
 static void formula(const struct ft_object *o, size_t n, uint8_t out[32])
 {
     EVP_MD_CTX *c = EVP_MD_CTX_new();
@@ -69,7 +71,8 @@ TEST(the_hash_is_the_contracts_and_the_message_carries_it)
     CLEANUP(ft_rendered_unrefp) struct ft_rendered *r = NULL;
     CLEANUP(ft_arena_fini) struct ft_arena          arena = {0};
     const struct ft_limits limits = {.message_max = 65536};
-    const struct ft_object sorted[] = {object("a", "text/plain", "one"), object("b", "", ""), object("c.yaml", "text/yaml", "x: 1\n")};
+    const struct ft_object sorted[] = {object("a", "text/plain", "one"), object("b", "", ""),
+                                       object("c.yaml", "text/yaml", "x: 1\n")};
     struct ft_objects      objects;
     uint8_t                expected[32];
     ProtobufCMessage      *m;
@@ -82,7 +85,8 @@ TEST(the_hash_is_the_contracts_and_the_message_carries_it)
     formula(sorted, 3, expected);
     MEMEQ(r->hash.bytes, expected, 32);
 
-    OK(ft_message_decode(r->wire, &opamp__proto__agent_remote_config__descriptor, &limits, &arena, &m, NULL));
+    OK(ft_message_decode(r->wire, &opamp__proto__agent_remote_config__descriptor, &limits, &arena,
+                         &m, NULL));
     const Opamp__Proto__AgentRemoteConfig *config = (const void *)m;
     EQ(config->config_hash.len, 32);
     MEMEQ(config->config_hash.data, expected, 32);
@@ -141,10 +145,12 @@ TEST(templates_take_their_values_from_group_and_agent)
     CLEANUP(ft_renderer_freep) struct ft_renderer   *r = NULL;
     CLEANUP(ft_group_unrefp) struct ft_group        *g = NULL;
     CLEANUP(ft_rendered_unrefp) struct ft_rendered  *x = NULL;
-    const struct ft_attr attrs[] = {{S("host.name"), S("web-1"), FT_ATTR_STRING}, {S("fettle.label.env"), S("prod"), FT_ATTR_STRING}};
+    const struct ft_attr attrs[] = {{S("host.name"), S("web-1"), FT_ATTR_STRING},
+                                    {S("fettle.label.env"), S("prod"), FT_ATTR_STRING}};
     const struct ft_attr variables[] = {{S("level"), S("{{ verbatim }}"), FT_ATTR_STRING}};
-    struct ft_object     o[] = {object("a", "", "{{ var.level }}|{{ label.env }}|{{attr.host.name}}"), object("b", "", "{{ var.level }}"),
-                                object("c", "", "{{ agent.instance_uid }}{{ \"{{\" }}")};
+    struct ft_object o[] = {object("a", "", "{{ var.level }}|{{ label.env }}|{{attr.host.name}}"),
+                            object("b", "", "{{ var.level }}"),
+                            object("c", "", "{{ agent.instance_uid }}{{ \"{{\" }}")};
     struct ft_subject      s = subject_with(attrs, 2);
     struct ft_syntax_error e;
 
@@ -228,12 +234,15 @@ TEST(a_rendered_configuration_over_the_maximum_is_refused)
 
 TEST(a_label_goes_before_an_attribute_and_identifying_before_other)
 {
-    struct ft_subject s = subject_with((struct ft_attr[]){{S("fettle.label.env"), S("label"), FT_ATTR_STRING},
-                                                          {S("env"), S("attribute"), FT_ATTR_STRING},
-                                                          {S("os"), S("other"), FT_ATTR_STRING}}, 3);
+    struct ft_subject s =
+        subject_with((struct ft_attr[]){{S("fettle.label.env"), S("label"), FT_ATTR_STRING},
+                                        {S("env"), S("attribute"), FT_ATTR_STRING},
+                                        {S("os"), S("other"), FT_ATTR_STRING}},
+                     3);
     struct rn_slice   value;
 
-    OK(ft_attrs_new(&(struct ft_attr){S("os"), S("identifying"), FT_ATTR_STRING}, 1, &s.identifying));
+    OK(ft_attrs_new(&(struct ft_attr){S("os"), S("identifying"), FT_ATTR_STRING}, 1,
+                    &s.identifying));
     TRUE(ft_subject_lookup(&s, S("env"), &value));
     TRUE(rn_slice_eq_str(value, "label"));
     TRUE(ft_subject_lookup(&s, S("os"), &value));

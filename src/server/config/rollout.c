@@ -1,6 +1,7 @@
-/* One task computes everybody's desired state. A burst of changes is taken as a whole: when "every agent" is among them, the single ones need no
- * look of their own. A sweep gives way every few agents, so that a large fleet does not hold the worker. What could not be computed for want of memory is left
- * to the next sweep, which then comes soon.
+/* One task computes everybody's desired state. A burst of changes is taken as a whole: when "every
+ * agent" is among them, the single ones need no look of their own. A sweep gives way every few
+ * agents, so that a large fleet does not hold the worker. What could not be computed for want of
+ * memory is left to the next sweep, which then comes soon.
  */
 #include "config/rollout.h"
 
@@ -49,11 +50,11 @@ static rn_time assigned_since(const struct rollout *ro, const struct ft_group *g
     return rn_now() - (age_ms > 0 ? age_ms * RN_MS : 0);
 }
 
-static int render_for(const struct rollout *ro, const struct ft_group *group, const struct ft_subject *subject,
-                      struct ft_desired *desired)
+static int render_for(const struct rollout *ro, const struct ft_group *group,
+                      const struct ft_subject *subject, struct ft_desired *desired)
 {
     struct ft_syntax_error e;
-    const int              r = ft_render(ro->options.renderer, group, subject, &desired->rendered, &e);
+    const int r = ft_render(ro->options.renderer, group, subject, &desired->rendered, &e);
 
     if (r == 0 || r == -ENOMEM)
         return r;
@@ -63,7 +64,8 @@ static int render_for(const struct rollout *ro, const struct ft_group *group, co
 
 static int desire(const struct rollout *ro, struct ft_subject *subject)
 {
-    CLEANUP(ft_group_unrefp) struct ft_group *group = ft_catalog_resolve(ro->options.catalog, ft_subject_lookup, subject);
+    CLEANUP(ft_group_unrefp)
+    struct ft_group *group = ft_catalog_resolve(ro->options.catalog, ft_subject_lookup, subject);
     struct ft_desired desired = {.assignment = group->assignment};
 
     if (group->version) {
@@ -89,7 +91,8 @@ static int describe(const struct rollout *ro, const struct ft_uuid *uid, struct 
 
         /* It is an agent all the same; only its attributes are out of reach. */
         ft_uuid_format(uid, text);
-        log_warn("an agent's description is not usable: it counts as an agent without attributes", LOG_STR("agent", text), LOG_ERR(r));
+        log_warn("an agent's description is not usable: it counts as an agent without attributes",
+                 LOG_STR("agent", text), LOG_ERR(r));
         r = ft_subject_init(ret, uid, rn_slice("", 0));
     }
     return r;
@@ -172,7 +175,8 @@ static int rollout_main(void *arg)
     return r == -EPIPE ? 0 : r;
 }
 
-int ft_rollout_start(struct rn_scope scope, const struct ft_rollout_options *options, struct rn_rx changes)
+int ft_rollout_start(struct rn_scope scope, const struct ft_rollout_options *options,
+                     struct rn_rx changes)
 {
     static const struct rn_task_options task = {.name = "rollout", .stack = RN_STACK_64K};
     const struct rn_end                 ends[] = {rn_end_rx(changes)};

@@ -29,7 +29,11 @@ static void set_up(struct fixture *f, size_t capacity)
     OK(ft_renderer_new(65536, &f->renderer));
     OK(ft_registry_new(&f->registry));
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &f->scope));
-    OK(ft_rollout_start(f->scope, &(struct ft_rollout_options){.catalog = f->catalog, .registry = f->registry, .renderer = f->renderer}, rx));
+    OK(ft_rollout_start(f->scope,
+                        &(struct ft_rollout_options){.catalog = f->catalog,
+                                                     .registry = f->registry,
+                                                     .renderer = f->renderer},
+                        rx));
 }
 
 static void tear_down(struct fixture *f)
@@ -82,7 +86,8 @@ static void put(struct fixture *f, const char *group, const char *body)
     struct ft_object_put_result r;
     struct ft_problem           problem;
 
-    OK(ft_catalog_put_object(f->catalog, S(group), S("a"), S(""), S(body), FT_MATCH_ALWAYS, &r, &problem));
+    OK(ft_catalog_put_object(f->catalog, S(group), S("a"), S(""), S(body), FT_MATCH_ALWAYS, &r,
+                             &problem));
 }
 
 static bool wants(struct fixture *f, unsigned n, const char *body)
@@ -96,9 +101,11 @@ static bool wants(struct fixture *f, unsigned n, const char *body)
     return body && rn_slice_eq_str(s.rendered->objects.items[0].body, body);
 }
 
-static void put_group(struct fixture *f, const char *name, const char *selector, const char *configuration)
+static void put_group(struct fixture *f, const char *name, const char *selector,
+                      const char *configuration)
 {
-    struct ft_group_draft d = {.name = S(name), .selector = S(selector), .configuration = S(configuration), .version = 1};
+    struct ft_group_draft d = {
+        .name = S(name), .selector = S(selector), .configuration = S(configuration), .version = 1};
     struct ft_problem     problem;
     struct ft_group      *g;
     bool                  created;
@@ -194,7 +201,8 @@ TASK_TEST(the_slow_sweep_heals_what_nobody_told)
     OK(ft_renderer_new(65536, &f.renderer));
     OK(ft_registry_new(&f.registry));
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &f.scope));
-    OK(ft_rollout_start(f.scope, &(struct ft_rollout_options){f.catalog, f.registry, f.renderer, 10 * RN_MS}, rx));
+    OK(ft_rollout_start(
+        f.scope, &(struct ft_rollout_options){f.catalog, f.registry, f.renderer, 10 * RN_MS}, rx));
     f.changes = told;
     describe(&f, 1, NULL);
     put(&f, "default", "found");

@@ -1,4 +1,4 @@
-/* What is known about agents, written behind in batches; the clean-stop mark; small values by name. */
+/* What is known about agents, written behind in batches; the clean-stop mark; small values. */
 #include "store/sqlite.h"
 
 #include <errno.h>
@@ -22,15 +22,17 @@ static int save_job(struct ft_store *s, void *arg)
     for (size_t i = 0; r >= 0 && i < c->n; i++) {
         const struct ft_agent_row *row = &c->rows[i];
 
-        r = ft__sql_run(s, FT_SQL_AGENT_SAVE, "biib", ft_uuid_slice(&row->uid), (int64_t)row->sequence_num, row->last_seen_ms,
-                        row->record);
+        r = ft__sql_run(s, FT_SQL_AGENT_SAVE, "biib", ft_uuid_slice(&row->uid),
+                        (int64_t)row->sequence_num, row->last_seen_ms, row->record);
     }
     return r < 0 ? r : 0;
 }
 
 int ft_store_agents_save(struct ft_store *s, const struct ft_agent_row rows[], size_t n)
 {
-    return n ? ft__store_run(s, FT_JOB_WRITE, save_job, &(struct save_call){.rows = rows, .n = n}, NULL) : 0;
+    return n ? ft__store_run(s, FT_JOB_WRITE, save_job, &(struct save_call){.rows = rows, .n = n},
+                             NULL)
+             : 0;
 }
 
 static int delete_job(struct ft_store *s, void *arg)
@@ -45,7 +47,9 @@ static int delete_job(struct ft_store *s, void *arg)
 
 int ft_store_agents_delete(struct ft_store *s, const struct ft_uuid uids[], size_t n)
 {
-    return n ? ft__store_run(s, FT_JOB_WRITE, delete_job, &(struct save_call){.uids = uids, .n = n}, NULL) : 0;
+    return n ? ft__store_run(s, FT_JOB_WRITE, delete_job, &(struct save_call){.uids = uids, .n = n},
+                             NULL)
+             : 0;
 }
 
 struct load_call {
@@ -106,7 +110,8 @@ static int pack_agents(const struct load_call *c, struct ft_agent_row **ret)
     return 0;
 }
 
-int ft_store_agents_load(struct ft_store *s, const struct ft_uuid *after, size_t max, struct ft_agent_row **ret, size_t *ret_n)
+int ft_store_agents_load(struct ft_store *s, const struct ft_uuid *after, size_t max,
+                         struct ft_agent_row **ret, size_t *ret_n)
 {
     struct load_call c = {.max = max, .records = FT_BUF_INIT(FT_STORE_VERSION_BYTES_MAX)};
     int              r = -ENOMEM;
@@ -137,14 +142,15 @@ struct meta_call {
 static int meta_set_job(struct ft_store *s, void *arg)
 {
     const struct meta_call *c = arg;
-    const int               r = ft__sql_run(s, FT_SQL_META_SET, "sb", rn_slice_str(c->key), c->value);
+    const int r = ft__sql_run(s, FT_SQL_META_SET, "sb", rn_slice_str(c->key), c->value);
 
     return r < 0 ? r : 0;
 }
 
 int ft_store_meta_set(struct ft_store *s, const char *key, struct rn_slice value)
 {
-    return ft__store_run(s, FT_JOB_WRITE, meta_set_job, &(struct meta_call){.key = key, .value = value}, NULL);
+    return ft__store_run(s, FT_JOB_WRITE, meta_set_job,
+                         &(struct meta_call){.key = key, .value = value}, NULL);
 }
 
 static int meta_get_job(struct ft_store *s, void *arg)

@@ -1,4 +1,4 @@
-/* A process that is killed in the middle of writing: whatever it was told to be on disk is there. */
+/* A process that is killed in the middle of writing: what it was told to be on disk is there. */
 #include "store/testing.h"
 
 #include <signal.h>
@@ -39,7 +39,8 @@ static int write_for_ever(void *arg)
     }
 }
 
-/* Let a process write until it has reported `n`, kill it, and return the last number that it reported. */
+/* Let a process write until it has reported `n`, kill it, and return the last number that it
+ * reported. */
 static unsigned killed_after(unsigned first, unsigned n)
 {
     int      fds[2], status;

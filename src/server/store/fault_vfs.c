@@ -46,7 +46,8 @@ void ft__fault_set(enum ft_fault fault)
 
 static enum ft_fault fault_from_file(void)
 {
-    static const char *const words[] = {[FT_FAULT_FULL] = "full", [FT_FAULT_READONLY] = "readonly", [FT_FAULT_IOERR] = "ioerr"};
+    static const char *const words[] = {
+        [FT_FAULT_FULL] = "full", [FT_FAULT_READONLY] = "readonly", [FT_FAULT_IOERR] = "ioerr"};
     char    text[16] = "";
     int     fd = open(fault_path, O_RDONLY | O_CLOEXEC);
     ssize_t n;
@@ -183,7 +184,8 @@ static const sqlite3_io_methods fault_methods = {
     .xShmUnmap = shm_unmap,
 };
 
-static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *ret_flags)
+static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags,
+                    int *ret_flags)
 {
     struct fault_file *file = (struct fault_file *)(void *)f;
     int                rc;

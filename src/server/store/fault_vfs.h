@@ -1,8 +1,9 @@
 /* Faults of the store's disk on demand, for tests: a VFS between SQLite and the real one.
  *
- * In builds with fault points (meson -Dfault_points=true) a write, sync or truncation fails while a fault is set, by
- * ft__fault_set() or by the file that FETTLE_FAULT_STORE names in the environment: its first word is looked at before each write: `full`,
- * `readonly`, `ioerr`; anything else, or no file, is health. Reading always works. In other builds there is only the real VFS.
+ * In builds with fault points (meson -Dfault_points=true) a write, sync or truncation fails while a
+ * fault is set, by ft__fault_set() or by the file that FETTLE_FAULT_STORE names in the environment:
+ * its first word is looked at before each write: `full`, `readonly`, `ioerr`; anything else, or no
+ * file, is health. Reading always works. In other builds there is only the real VFS.
  */
 #pragma once
 

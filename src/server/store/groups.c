@@ -1,7 +1,8 @@
 /* Groups: what each runs, in one table that every write makes anew.
  *
- * A revision is used once, so a group whose revision is the one in memory has not changed and is shared with the table before; only what a write touched is
- * read. The table's epoch is the last revision given, and grows with every write.
+ * A revision is used once, so a group whose revision is the one in memory has not changed and is
+ * shared with the table before; only what a write touched is read. The table's epoch is the last
+ * revision given, and grows with every write.
  */
 #include "store/sqlite.h"
 
@@ -56,7 +57,8 @@ static int variables_load(struct ft_store *s, struct rn_slice group, struct ft_a
     while ((r = ft__sql_step(s, stmt)) > 0) {
         if (n == FT_ATTRS_MAX)
             return -EUCLEAN;
-        items[n] = (struct ft_attr){ft__column_slice(stmt, 0), ft__column_slice(stmt, 1), FT_ATTR_STRING};
+        items[n] =
+            (struct ft_attr){ft__column_slice(stmt, 0), ft__column_slice(stmt, 1), FT_ATTR_STRING};
         (void)ft_buf_add_slice(&texts, items[n].key);
         r = ft_buf_add_slice(&texts, items[n].text);
         if (r < 0)
@@ -192,17 +194,20 @@ int ft_store_groups(struct ft_store *s, struct ft_groups **ret)
 
 static int check_match(uint64_t if_match, bool exists, uint64_t revision)
 {
-    if (if_match == FT_MATCH_ALWAYS || (exists && (if_match == FT_MATCH_EXISTS || if_match == revision)))
+    if (if_match == FT_MATCH_ALWAYS ||
+        (exists && (if_match == FT_MATCH_EXISTS || if_match == revision)))
         return 0;
     return -ESTALE;
 }
 
-static int replace_variables(struct ft_store *s, struct rn_slice group, const struct ft_attrs *variables)
+static int replace_variables(struct ft_store *s, struct rn_slice group,
+                             const struct ft_attrs *variables)
 {
     int r = ft__sql_run(s, FT_SQL_VARIABLES_CLEAR, "s", group);
 
     for (uint32_t i = 0; variables && r >= 0 && i < variables->count; i++)
-        r = ft__sql_run(s, FT_SQL_VARIABLE_ADD, "sss", group, variables->items[i].key, variables->items[i].text);
+        r = ft__sql_run(s, FT_SQL_VARIABLE_ADD, "sss", group, variables->items[i].key,
+                        variables->items[i].text);
     return r < 0 ? r : 0;
 }
 
@@ -222,10 +227,10 @@ static int write_group(struct ft_store *s, const struct ft_group_draft *d, int64
     if (r < 0)
         return r;
     if (version)
-        return ft__sql_run(s, FT_SQL_GROUP_PUT, "ssiiiiii", d->name, d->selector, d->priority, version, (int64_t)assignment, now,
-                           (int64_t)revision, now);
-    return ft__sql_run(s, FT_SQL_GROUP_PUT, "ssiniiii", d->name, d->selector, d->priority, INT64_C(0), INT64_C(0),
-                       (int64_t)revision, now);
+        return ft__sql_run(s, FT_SQL_GROUP_PUT, "ssiiiiii", d->name, d->selector, d->priority,
+                           version, (int64_t)assignment, now, (int64_t)revision, now);
+    return ft__sql_run(s, FT_SQL_GROUP_PUT, "ssiniiii", d->name, d->selector, d->priority,
+                       INT64_C(0), INT64_C(0), (int64_t)revision, now);
 }
 
 static int put_job(struct ft_store *s, void *arg)
@@ -252,7 +257,8 @@ static int put_job(struct ft_store *s, void *arg)
     return r < 0 ? r : replace_variables(s, d->name, d->variables);
 }
 
-int ft_store_group_put(struct ft_store *s, const struct ft_group_draft *draft, bool *ret_created, struct ft_groups **ret_groups)
+int ft_store_group_put(struct ft_store *s, const struct ft_group_draft *draft, bool *ret_created,
+                       struct ft_groups **ret_groups)
 {
     struct put_call c = {.draft = draft};
     const int       r = ft__store_run(s, FT_JOB_GROUPS, put_job, &c, ret_groups);
@@ -283,7 +289,8 @@ static int delete_job(struct ft_store *s, void *arg)
     return r < 0 ? r : ft__sql_run(s, FT_SQL_GROUP_DELETE, "s", c->name);
 }
 
-int ft_store_group_delete(struct ft_store *s, struct rn_slice name, uint64_t if_match, struct ft_groups **ret_groups)
+int ft_store_group_delete(struct ft_store *s, struct rn_slice name, uint64_t if_match,
+                          struct ft_groups **ret_groups)
 {
     struct delete_call c = {name, if_match};
 
@@ -293,7 +300,8 @@ int ft_store_group_delete(struct ft_store *s, struct rn_slice name, uint64_t if_
 /* ---- One object of what a group runs ---- */
 
 /* The base's objects with `object` in the place of its namesake, or added. */
-static int exchange_object(const struct ft_version *base, const struct ft_object *object, struct ft_objects *ret)
+static int exchange_object(const struct ft_version *base, const struct ft_object *object,
+                           struct ft_objects *ret)
 {
     const size_t have = base ? base->objects.count : 0;
     CLEANUP(freep) struct ft_object *items = calloc(have + 1, sizeof(*items));
@@ -326,8 +334,8 @@ struct object_call {
 };
 
 /* Find or make the version with these objects in the configuration named after the group. */
-static int place_version(struct ft_store *s, struct object_call *c, const struct ft_version *base, const struct ft_objects *objects,
-                         int64_t *ret_id)
+static int place_version(struct ft_store *s, struct object_call *c, const struct ft_version *base,
+                         const struct ft_objects *objects, int64_t *ret_id)
 {
     const struct rn_slice group = c->put->group;
     char                  comment[FT_COMMENT_MAX + 1] = "";
@@ -337,11 +345,14 @@ static int place_version(struct ft_store *s, struct object_call *c, const struct
     if (r < 0)
         return r;
     if (base && !rn_slice_eq_str(group, base->head.configuration))
-        (void)snprintf(comment, sizeof(comment), "from %s v%u", base->head.configuration, base->head.number);
-    return ft__version_find_or_add(s, configuration, objects, rn_slice_str(comment), &c->result.head, ret_id, &c->result.created);
+        (void)snprintf(comment, sizeof(comment), "from %s v%u", base->head.configuration,
+                       base->head.number);
+    return ft__version_find_or_add(s, configuration, objects, rn_slice_str(comment),
+                                   &c->result.head, ret_id, &c->result.created);
 }
 
-static int assign(struct ft_store *s, struct rn_slice group, int64_t version, uint64_t *ret_assignment)
+static int assign(struct ft_store *s, struct rn_slice group, int64_t version,
+                  uint64_t *ret_assignment)
 {
     uint64_t revision;
     int      r = ft__store_next(s, "assignment", ret_assignment);
@@ -351,7 +362,8 @@ static int assign(struct ft_store *s, struct rn_slice group, int64_t version, ui
     r = ft__store_next(s, "revision", &revision);
     if (r < 0)
         return r;
-    return ft__sql_run(s, FT_SQL_GROUP_ASSIGN, "siiii", group, version, (int64_t)*ret_assignment, ft__wall_ms(), (int64_t)revision);
+    return ft__sql_run(s, FT_SQL_GROUP_ASSIGN, "siiii", group, version, (int64_t)*ret_assignment,
+                       ft__wall_ms(), (int64_t)revision);
 }
 
 static int object_put_job(struct ft_store *s, void *arg)
@@ -391,8 +403,8 @@ static int object_put_job(struct ft_store *s, void *arg)
     return assign(s, c->put->group, version, &c->result.assignment);
 }
 
-int ft_store_object_put(struct ft_store *s, const struct ft_object_put *put, struct ft_object_put_result *ret,
-                        struct ft_groups **ret_groups)
+int ft_store_object_put(struct ft_store *s, const struct ft_object_put *put,
+                        struct ft_object_put_result *ret, struct ft_groups **ret_groups)
 {
     struct object_call c = {.put = put};
     const int          r = ft__store_run(s, FT_JOB_GROUPS, object_put_job, &c, ret_groups);

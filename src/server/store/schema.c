@@ -1,6 +1,7 @@
-/* The schema, as the list of scripts that lead to it. The database's user_version says how many of them it has seen; each runs in a
- * transaction of its own together with the new number, so a crash between two of them is no harm. A script that was released is never changed:
- * the next one corrects it.
+/* The schema, as the list of scripts that lead to it. The database's user_version says how many of
+ * them it has seen; each runs in a transaction of its own together with the new number, so a crash
+ * between two of them is no harm. A script that was released is never changed: the next one
+ * corrects it.
  */
 #include "store/sqlite.h"
 
@@ -16,27 +17,39 @@ static const char script_1[] =
     /* A body is kept once, however many versions have it. */
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, body BLOB NOT NULL);"
 
-    "CREATE TABLE configurations (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, comment TEXT NOT NULL,"
+    "CREATE TABLE configurations (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, comment TEXT "
+    "NOT NULL,"
     " created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, revision INTEGER NOT NULL);"
 
-    /* hash: what agents compare; content: hash and template flags, what makes two versions the same. */
-    "CREATE TABLE versions (id INTEGER PRIMARY KEY, configuration INTEGER NOT NULL REFERENCES configurations (id),"
-    " number INTEGER NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL, comment TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+    /* hash: what agents compare; content: hash and template flags, what makes two versions the
+       same. */
+    "CREATE TABLE versions (id INTEGER PRIMARY KEY, configuration INTEGER NOT NULL REFERENCES "
+    "configurations (id),"
+    " number INTEGER NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL, comment TEXT NOT NULL, "
+    "created_ms INTEGER NOT NULL,"
     " UNIQUE (configuration, number), UNIQUE (configuration, content));"
 
-    "CREATE TABLE objects (version INTEGER NOT NULL REFERENCES versions (id), name TEXT NOT NULL, content_type TEXT NOT NULL,"
-    " is_template INTEGER NOT NULL, body INTEGER NOT NULL REFERENCES bodies (id), PRIMARY KEY (version, name)) WITHOUT ROWID;"
+    "CREATE TABLE objects (version INTEGER NOT NULL REFERENCES versions (id), name TEXT NOT NULL, "
+    "content_type TEXT NOT NULL,"
+    " is_template INTEGER NOT NULL, body INTEGER NOT NULL REFERENCES bodies (id), PRIMARY KEY "
+    "(version, name)) WITHOUT ROWID;"
 
-    "CREATE TABLE agent_groups (name TEXT PRIMARY KEY, selector TEXT NOT NULL, priority INTEGER NOT NULL,"
-    " version INTEGER REFERENCES versions (id), assignment INTEGER NOT NULL, assigned_ms INTEGER NOT NULL,"
-    " revision INTEGER NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE agent_groups (name TEXT PRIMARY KEY, selector TEXT NOT NULL, priority INTEGER "
+    "NOT NULL,"
+    " version INTEGER REFERENCES versions (id), assignment INTEGER NOT NULL, assigned_ms INTEGER "
+    "NOT NULL,"
+    " revision INTEGER NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL) WITHOUT "
+    "ROWID;"
     "INSERT INTO agent_groups VALUES ('default', '', 0, NULL, 0, 0, 1,"
-    " CAST(strftime('%s', 'now') AS INTEGER) * 1000, CAST(strftime('%s', 'now') AS INTEGER) * 1000);"
+    " CAST(strftime('%s', 'now') AS INTEGER) * 1000, CAST(strftime('%s', 'now') AS INTEGER) * "
+    "1000);"
 
-    "CREATE TABLE variables (group_name TEXT NOT NULL REFERENCES agent_groups (name) ON DELETE CASCADE, name TEXT NOT NULL,"
+    "CREATE TABLE variables (group_name TEXT NOT NULL REFERENCES agent_groups (name) ON DELETE "
+    "CASCADE, name TEXT NOT NULL,"
     " value TEXT NOT NULL, PRIMARY KEY (group_name, name)) WITHOUT ROWID;"
 
-    "CREATE TABLE agents (uid BLOB PRIMARY KEY, sequence_num INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL, record BLOB NOT NULL);";
+    "CREATE TABLE agents (uid BLOB PRIMARY KEY, sequence_num INTEGER NOT NULL, last_seen_ms "
+    "INTEGER NOT NULL, record BLOB NOT NULL);";
 
 const char *const ft__schema_scripts[] = {script_1};
 const size_t      ft__schema_count = sizeof(ft__schema_scripts) / sizeof(ft__schema_scripts[0]);

@@ -1,12 +1,16 @@
 /* The SQLite engine of the store: one connection, one thread, one transaction per call.
  *
- *     task: ft_store_...() -> ft__store_run() -> rn_blocking() ~> the store's thread: BEGIN, fn, COMMIT ~> task
+ *     task                                      the store's thread
+ *     ft_store_...() -> rn_blocking()  ~~~>     BEGIN, the call's function, COMMIT (or ROLLBACK)
+ *                                      <~~~
  *
- * WAL with synchronous=FULL: a commit is one write and one fdatasync of the log, and when it returned it survives whatever comes. A second server on
- * the same folder is kept out by a lock on a file of its own (SQLite's locks allow readers from outside, which are welcome).
+ * WAL with synchronous=FULL: a commit is one write and one fdatasync of the log, and when it
+ * returned it survives whatever comes. A second server on the same folder is kept out by a lock on
+ * a file of its own (SQLite's locks allow readers from outside, which are welcome).
  *
- * An error in the middle leaves nothing behind: the transaction is rolled back, the statements are reset, and the next call starts afresh, so
- * a full disk heals as soon as there is space again. What SQLite says is turned into an errno here and nowhere else.
+ * An error in the middle leaves nothing behind: the transaction is rolled back, the statements are
+ * reset, and the next call starts afresh, so a full disk heals as soon as there is space again.
+ * What SQLite says is turned into an errno here and nowhere else.
  */
 #include "store/sqlite.h"
 
@@ -42,8 +46,11 @@ int ft__sqlite_error(sqlite3 *db, int rc)
         return -EROFS;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        /* A shared-memory file that cannot grow is an I/O error to SQLite, and a full disk to people. */
-        return why == ENOSPC || why == EDQUOT ? -ENOSPC : why == EROFS || why == EACCES ? -EROFS : -EIO;
+        /* A shared-memory file that cannot grow is an I/O error to SQLite, and a full disk to
+         * people. */
+        return why == ENOSPC || why == EDQUOT  ? -ENOSPC
+               : why == EROFS || why == EACCES ? -EROFS
+                                               : -EIO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return -EUCLEAN;
@@ -75,10 +82,12 @@ static int bind(sqlite3_stmt *stmt, int i, char type, va_list *args)
     switch (type) {
     case 's':
         text = va_arg(*args, struct rn_slice);
-        return sqlite3_bind_text64(stmt, i, text.data ? (const char *)text.data : "", text.len, SQLITE_STATIC, SQLITE_UTF8);
+        return sqlite3_bind_text64(stmt, i, text.data ? (const char *)text.data : "", text.len,
+                                   SQLITE_STATIC, SQLITE_UTF8);
     case 'b':
         text = va_arg(*args, struct rn_slice);
-        return sqlite3_bind_blob64(stmt, i, text.data ? (const void *)text.data : "", text.len, SQLITE_STATIC);
+        return sqlite3_bind_blob64(stmt, i, text.data ? (const void *)text.data : "", text.len,
+                                   SQLITE_STATIC);
     case 'i':
         return sqlite3_bind_int64(stmt, i, va_arg(*args, int64_t));
     default:
@@ -87,13 +96,15 @@ static int bind(sqlite3_stmt *stmt, int i, char type, va_list *args)
     }
 }
 
-static int sql_prepare(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, const char *types, va_list *args)
+static int sql_prepare(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, const char *types,
+                       va_list *args)
 {
     sqlite3_stmt *stmt = s->statements[id];
     int           rc;
 
     if (!stmt) {
-        rc = sqlite3_prepare_v3(s->db, statement_text[id], -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+        rc = sqlite3_prepare_v3(s->db, statement_text[id], -1, SQLITE_PREPARE_PERSISTENT, &stmt,
+                                NULL);
         if (rc != SQLITE_OK)
             return ft__sqlite_error(s->db, rc);
         s->statements[id] = stmt;
@@ -286,7 +297,8 @@ static void remember_outcome(struct ft_store *s, const struct job *j, int r)
     rn_lock_release(&s->lock);
 }
 
-int ft__store_run(struct ft_store *s, enum ft_store_job_kind kind, int (*fn)(struct ft_store *s, void *arg), void *arg,
+int ft__store_run(struct ft_store *s, enum ft_store_job_kind kind,
+                  int (*fn)(struct ft_store *s, void *arg), void *arg,
                   struct ft_groups **ret_groups)
 {
     struct job j = {.store = s, .kind = kind, .fn = fn, .arg = arg};
@@ -320,8 +332,12 @@ static int lock_folder(const char *dir, int *ret_fd, struct ft_text_error *reter
         const int e = errno;
 
         (void)close(fd);
-        ft_text_error_set(reterr, e == EWOULDBLOCK ? "%s: another fettled uses this folder: stop it, or give another --data"
-                                                   : "%s: cannot be locked", path);
+        ft_text_error_set(
+            reterr,
+            e == EWOULDBLOCK
+                ? "%s: another fettled uses this folder: stop it, or give another --data"
+                : "%s: cannot be locked",
+            path);
         return e == EWOULDBLOCK ? -EBUSY : -e;
     }
     *ret_fd = fd;
@@ -332,7 +348,10 @@ static int check_ownership(sqlite3 *db)
 {
     sqlite3_stmt *stmt = NULL;
     int64_t       application = 0, tables = 0;
-    int           rc = sqlite3_prepare_v2(db, "SELECT (SELECT count(*) FROM sqlite_schema), application_id FROM pragma_application_id", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(
+        db,
+        "SELECT (SELECT count(*) FROM sqlite_schema), application_id FROM pragma_application_id",
+        -1, &stmt, NULL);
 
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(stmt);
@@ -345,7 +364,8 @@ static int check_ownership(sqlite3 *db)
     return application == FT_STORE_APPLICATION || tables == 0 ? 0 : -EUCLEAN;
 }
 
-/* Configurations hold secrets, so the file is its owner's alone; SQLite gives the same mode to the files beside it. */
+/* Configurations hold secrets, so the file is its owner's alone; SQLite gives the same mode to the
+ * files beside it. */
 static int file_create(const char *path)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -358,10 +378,14 @@ static int file_create(const char *path)
 
 static int database_open(const char *path, sqlite3 **ret)
 {
-    static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                                   "PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216;";
+    static const char settings[] =
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        "PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit "
+        "= 16777216;";
     sqlite3  *db = NULL;
-    int       r, rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, ft__fault_vfs());
+    int r, rc = sqlite3_open_v2(path, &db,
+                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                ft__fault_vfs());
 
     *ret = db; /* also on failure: it holds the message */
     if (rc != SQLITE_OK)
@@ -461,7 +485,8 @@ int ft_store_open(const char *dir, struct ft_store **ret, struct ft_text_error *
         return r;
     r = ft__store_run(s, FT_JOB_GROUPS, groups_only, NULL, &groups);
     if (r < 0) {
-        ft_text_error_set(reterr, "%s/" FT_STORE_FILE ": %s", dir, s->last_error.text[0] ? s->last_error.text : strerror(-r));
+        ft_text_error_set(reterr, "%s/" FT_STORE_FILE ": %s", dir,
+                          s->last_error.text[0] ? s->last_error.text : strerror(-r));
         return r;
     }
     ft_groups_unref(groups);

@@ -93,7 +93,8 @@ TEST(migrations_run_from_version_1_on_and_each_only_once)
 
 TEST(a_migration_that_fails_leaves_the_version_before_it)
 {
-    static const char half[] = "CREATE TABLE half (n INTEGER); INSERT INTO no_such_table VALUES (1)";
+    static const char half[] =
+        "CREATE TABLE half (n INTEGER); INSERT INTO no_such_table VALUES (1)";
     const char *const scripts[] = {ft__schema_scripts[0], half};
     sqlite3          *db;
 
@@ -165,7 +166,8 @@ TASK_TEST(a_folder_that_is_not_there_is_named)
 
 /* ---- Versions ---- */
 
-static struct ft_version_head add(struct ft_store *s, const char *configuration, const struct ft_object *o, size_t n, bool expect_created)
+static struct ft_version_head add(struct ft_store *s, const char *configuration,
+                                  const struct ft_object *o, size_t n, bool expect_created)
 {
     CLEANUP(ft_objects_fini) struct ft_objects objects = {0};
     struct ft_version_head head = {0};
@@ -182,7 +184,7 @@ TASK_TEST(the_same_content_is_the_same_version)
     CLEANUP(ft_store_closep) struct ft_store *s = testing_store();
     struct ft_configuration c;
     struct ft_version_head  first, again, other;
-    struct ft_object        o[2] = {testing_object("b.conf", "two"), testing_object("a.conf", "one")};
+    struct ft_object o[2] = {testing_object("b.conf", "two"), testing_object("a.conf", "one")};
 
     OK(ft_store_configuration_create(s, S("web"), S(""), &c));
     ERR(ft_store_configuration_create(s, S("web"), S(""), &c), EEXIST);
@@ -227,7 +229,7 @@ TASK_TEST(a_version_comes_back_to_the_byte)
     struct ft_configuration c;
     struct ft_version_head  head;
     bool                    created;
-    struct ft_object        o[2] = {testing_object("empty", ""), testing_object("zw\xc3\xb6lf", "")};
+    struct ft_object o[2] = {testing_object("empty", ""), testing_object("zw\xc3\xb6lf", "")};
 
     o[1].body = rn_slice(bytes, sizeof(bytes));
     o[1].is_template = true;
@@ -329,7 +331,8 @@ TASK_TEST(variables_go_with_their_group)
     CLEANUP(ft_store_closep) struct ft_store *s = testing_store();
     CLEANUP(ft_attrs_freep) struct ft_attrs  *variables = NULL;
     struct ft_groups     *t;
-    const struct ft_attr  items[] = {{S("zone"), S("eu"), FT_ATTR_STRING}, {S("level"), S(""), FT_ATTR_STRING}};
+    const struct ft_attr items[] = {{S("zone"), S("eu"), FT_ATTR_STRING},
+                                    {S("level"), S(""), FT_ATTR_STRING}};
     struct ft_group_draft d = {.name = S("a"), .selector = S("")};
     bool                  created;
 

@@ -11,7 +11,8 @@
 
 #define S(text) rn_slice_str(text)
 
-/* SQLite and libcrypto keep tables for the life of the process (130 KiB); LeakSanitizer watches over the rest. */
+/* SQLite and libcrypto keep tables for the life of the process (130 KiB); LeakSanitizer watches
+ * over the rest. */
 #define ALLOW_LIBRARIES() test_heap_allow(160 * 1024)
 
 static inline struct ft_store *testing_store_in(const char *dir)

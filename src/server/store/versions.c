@@ -1,7 +1,7 @@
 /* Configurations and their versions.
  *
- * A version is found again by its content: SHA-256 over the contract's hash and the template flags. So two versions of a configuration
- * never have the same objects.
+ * A version is found again by its content: SHA-256 over the contract's hash and the template flags.
+ * So two versions of a configuration never have the same objects.
  */
 #include "store/sqlite.h"
 
@@ -42,7 +42,9 @@ static int configuration_add(struct ft_store *s, struct rn_slice name, struct rn
     uint64_t  revision;
     const int r = ft__store_next(s, "revision", &revision);
 
-    return r < 0 ? r : ft__sql_run(s, FT_SQL_CONFIGURATION_ADD, "ssii", name, comment, ft__wall_ms(), (int64_t)revision);
+    return r < 0 ? r
+                 : ft__sql_run(s, FT_SQL_CONFIGURATION_ADD, "ssii", name, comment, ft__wall_ms(),
+                               (int64_t)revision);
 }
 
 int ft__configuration_find_or_add(struct ft_store *s, struct rn_slice name, int64_t *ret_id)
@@ -70,7 +72,8 @@ static int create_job(struct ft_store *s, void *arg)
     return configuration_get(s, c->name, &c->result);
 }
 
-int ft_store_configuration_create(struct ft_store *s, struct rn_slice name, struct rn_slice comment, struct ft_configuration *ret)
+int ft_store_configuration_create(struct ft_store *s, struct rn_slice name, struct rn_slice comment,
+                                  struct ft_configuration *ret)
 {
     struct configuration_call c = {.name = name, .comment = comment};
     const int                 r = ft__store_run(s, FT_JOB_WRITE, create_job, &c, NULL);
@@ -87,7 +90,8 @@ static int get_job(struct ft_store *s, void *arg)
     return configuration_get(s, c->name, &c->result);
 }
 
-int ft_store_configuration_get(struct ft_store *s, struct rn_slice name, struct ft_configuration *ret)
+int ft_store_configuration_get(struct ft_store *s, struct rn_slice name,
+                               struct ft_configuration *ret)
 {
     struct configuration_call c = {.name = name};
     const int                 r = ft__store_run(s, FT_JOB_READ, get_job, &c, NULL);
@@ -121,7 +125,8 @@ static void *page_add(struct page *p)
     return (char *)p->items + p->n++ * p->item_size;
 }
 
-static int page_run(struct ft_store *s, struct page *p, int (*fn)(struct ft_store *s, void *arg), size_t *ret_n)
+static int page_run(struct ft_store *s, struct page *p, int (*fn)(struct ft_store *s, void *arg),
+                    size_t *ret_n)
 {
     const int r = ft__store_run(s, FT_JOB_READ, fn, p, NULL);
 
@@ -151,7 +156,8 @@ static int list_job(struct ft_store *s, void *arg)
     return r;
 }
 
-int ft_store_configuration_list(struct ft_store *s, struct rn_slice after, size_t max, struct ft_configuration **ret, size_t *ret_n)
+int ft_store_configuration_list(struct ft_store *s, struct rn_slice after, size_t max,
+                                struct ft_configuration **ret, size_t *ret_n)
 {
     struct page p = {.name = after, .max = max, .item_size = sizeof(**ret)};
     const int   r = page_run(s, &p, list_job, ret_n);
@@ -174,7 +180,8 @@ static int read_head(sqlite3_stmt *stmt, struct ft_version_head *out, int64_t *r
 }
 
 /* The head that a statement finds, whose parameters are bound. */
-static int head_of(struct ft_store *s, sqlite3_stmt *stmt, struct ft_version_head *ret, int64_t *ret_id)
+static int head_of(struct ft_store *s, sqlite3_stmt *stmt, struct ft_version_head *ret,
+                   int64_t *ret_id)
 {
     const int r = ft__sql_step(s, stmt);
 
@@ -187,13 +194,15 @@ int ft__version_id(struct ft_store *s, struct rn_slice configuration, uint32_t n
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
     struct ft_version_head head;
-    const int              r = ft__sql(s, FT_SQL_VERSION_BY_NUMBER, &stmt, "si", configuration, (int64_t)number);
+    const int r = ft__sql(s, FT_SQL_VERSION_BY_NUMBER, &stmt, "si", configuration, (int64_t)number);
 
     return r < 0 ? r : head_of(s, stmt, &head, ret);
 }
 
-/* The texts of a version's rows gathered in one buffer: offsets first, since it moves while it grows. */
-static int load_objects(struct ft_store *s, int64_t id, struct ft_buf *texts, struct ft_object items[FT_OBJECTS_MAX], size_t *ret_n)
+/* The texts of a version's rows gathered in one buffer: offsets first, since it moves while it
+ * grows. */
+static int load_objects(struct ft_store *s, int64_t id, struct ft_buf *texts,
+                        struct ft_object items[FT_OBJECTS_MAX], size_t *ret_n)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
     size_t n = 0, at = 0;
@@ -228,7 +237,8 @@ static int load_objects(struct ft_store *s, int64_t id, struct ft_buf *texts, st
     return r;
 }
 
-static int version_load_with(struct ft_store *s, const struct ft_version_head *head, int64_t id, struct ft_version **ret)
+static int version_load_with(struct ft_store *s, const struct ft_version_head *head, int64_t id,
+                             struct ft_version **ret)
 {
     CLEANUP(ft_buf_fini) struct ft_buf texts = FT_BUF_INIT(FT_STORE_VERSION_BYTES_MAX);
     CLEANUP(freep) struct ft_object   *items = calloc(FT_OBJECTS_MAX, sizeof(*items));
@@ -249,7 +259,8 @@ static struct ft_version *version_in_memory(struct ft_store *s, const struct ft_
     for (size_t i = 0; s->groups && i < s->groups->count; i++) {
         struct ft_version *v = s->groups->items[i]->version;
 
-        if (v && v->head.number == head->number && strcmp(v->head.configuration, head->configuration) == 0)
+        if (v && v->head.number == head->number &&
+            strcmp(v->head.configuration, head->configuration) == 0)
             return v;
     }
     return NULL;
@@ -280,7 +291,8 @@ int ft__version_load(struct ft_store *s, int64_t id, struct ft_version **ret)
     return r < 0 ? r : version_load_stmt(s, stmt, ret);
 }
 
-static int content_of(const struct ft_objects *objects, struct ft_hash *ret_hash, struct ft_hash *ret_content)
+static int content_of(const struct ft_objects *objects, struct ft_hash *ret_hash,
+                      struct ft_hash *ret_content)
 {
     uint8_t   seed[FT_HASH_LEN + FT_OBJECTS_MAX];
     const int r = ft_hash_objects(objects, ret_hash);
@@ -307,18 +319,21 @@ static int add_object(struct ft_store *s, int64_t version, const struct ft_objec
     r = ft__sql_get_int(s, FT_SQL_BODY_ID, &body, "b", ft_hash_slice(&hash));
     if (r < 0)
         return r;
-    return ft__sql_run(s, FT_SQL_OBJECT_ADD, "issii", version, o->name, o->content_type, (int64_t)o->is_template, body);
+    return ft__sql_run(s, FT_SQL_OBJECT_ADD, "issii", version, o->name, o->content_type,
+                       (int64_t)o->is_template, body);
 }
 
-static int insert_version(struct ft_store *s, int64_t configuration, const struct ft_hash *hash, const struct ft_hash *content,
-                          const struct ft_objects *objects, struct rn_slice comment)
+static int insert_version(struct ft_store *s, int64_t configuration, const struct ft_hash *hash,
+                          const struct ft_hash *content, const struct ft_objects *objects,
+                          struct rn_slice comment)
 {
     const int64_t now = ft__wall_ms();
     uint64_t      revision;
     int64_t       id;
     int           r;
 
-    r = ft__sql_get_int(s, FT_SQL_VERSION_ADD, &id, "ibbsi", configuration, ft_hash_slice(hash), ft_hash_slice(content), comment, now);
+    r = ft__sql_get_int(s, FT_SQL_VERSION_ADD, &id, "ibbsi", configuration, ft_hash_slice(hash),
+                        ft_hash_slice(content), comment, now);
     for (size_t i = 0; r >= 0 && i < objects->count; i++)
         r = add_object(s, id, &objects->items[i]);
     if (r < 0)
@@ -330,16 +345,18 @@ static int insert_version(struct ft_store *s, int64_t configuration, const struc
     return ft__sql_run(s, FT_SQL_CONFIGURATION_TOUCH, "iii", configuration, now, (int64_t)revision);
 }
 
-static int find_by_content(struct ft_store *s, int64_t configuration, const struct ft_hash *content, struct ft_version_head *ret,
-                           int64_t *ret_id)
+static int find_by_content(struct ft_store *s, int64_t configuration, const struct ft_hash *content,
+                           struct ft_version_head *ret, int64_t *ret_id)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
-    const int r = ft__sql(s, FT_SQL_VERSION_BY_CONTENT, &stmt, "ib", configuration, ft_hash_slice(content));
+    const int r =
+        ft__sql(s, FT_SQL_VERSION_BY_CONTENT, &stmt, "ib", configuration, ft_hash_slice(content));
 
     return r < 0 ? r : head_of(s, stmt, ret, ret_id);
 }
 
-int ft__version_find_or_add(struct ft_store *s, int64_t configuration, const struct ft_objects *objects, struct rn_slice comment,
+int ft__version_find_or_add(struct ft_store *s, int64_t configuration,
+                            const struct ft_objects *objects, struct rn_slice comment,
                             struct ft_version_head *ret, int64_t *ret_id, bool *ret_created)
 {
     struct ft_hash hash, content;
@@ -369,15 +386,20 @@ static int add_job(struct ft_store *s, void *arg)
 {
     struct version_call *c = arg;
     int64_t              configuration, id;
-    const int            r = ft__sql_get_int(s, FT_SQL_CONFIGURATION_ID, &configuration, "s", c->configuration);
+    const int r =
+        ft__sql_get_int(s, FT_SQL_CONFIGURATION_ID, &configuration, "s", c->configuration);
 
-    return r < 0 ? r : ft__version_find_or_add(s, configuration, c->objects, c->comment, &c->head, &id, &c->created);
+    return r < 0 ? r
+                 : ft__version_find_or_add(s, configuration, c->objects, c->comment, &c->head, &id,
+                                           &c->created);
 }
 
-int ft_store_version_add(struct ft_store *s, struct rn_slice configuration, const struct ft_objects *objects, struct rn_slice comment,
+int ft_store_version_add(struct ft_store *s, struct rn_slice configuration,
+                         const struct ft_objects *objects, struct rn_slice comment,
                          struct ft_version_head *ret, bool *ret_created)
 {
-    struct version_call c = {.configuration = configuration, .comment = comment, .objects = objects};
+    struct version_call c = {
+        .configuration = configuration, .comment = comment, .objects = objects};
     const int           r = ft__store_run(s, FT_JOB_WRITE, add_job, &c, NULL);
 
     if (r < 0)
@@ -391,12 +413,14 @@ static int version_get_job(struct ft_store *s, void *arg)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
     struct version_call *c = arg;
-    const int            r = ft__sql(s, FT_SQL_VERSION_BY_NUMBER, &stmt, "si", c->configuration, (int64_t)c->number);
+    const int r =
+        ft__sql(s, FT_SQL_VERSION_BY_NUMBER, &stmt, "si", c->configuration, (int64_t)c->number);
 
     return r < 0 ? r : version_load_stmt(s, stmt, &c->version);
 }
 
-int ft_store_version_get(struct ft_store *s, struct rn_slice configuration, uint32_t number, struct ft_version **ret)
+int ft_store_version_get(struct ft_store *s, struct rn_slice configuration, uint32_t number,
+                         struct ft_version **ret)
 {
     struct version_call c = {.configuration = configuration, .number = number};
     const int           r = ft__store_run(s, FT_JOB_READ, version_get_job, &c, NULL);
@@ -418,7 +442,8 @@ static int version_list_job(struct ft_store *s, void *arg)
 
     if (r < 0)
         return r;
-    r = ft__sql(s, FT_SQL_VERSION_LIST, &stmt, "iii", configuration, (int64_t)p->after, (int64_t)p->max);
+    r = ft__sql(s, FT_SQL_VERSION_LIST, &stmt, "iii", configuration, (int64_t)p->after,
+                (int64_t)p->max);
     if (r < 0)
         return r;
     while ((r = ft__sql_step(s, stmt)) > 0) {
@@ -433,8 +458,8 @@ static int version_list_job(struct ft_store *s, void *arg)
     return r;
 }
 
-int ft_store_version_list(struct ft_store *s, struct rn_slice configuration, uint32_t after, size_t max, struct ft_version_head **ret,
-                          size_t *ret_n)
+int ft_store_version_list(struct ft_store *s, struct rn_slice configuration, uint32_t after,
+                          size_t max, struct ft_version_head **ret, size_t *ret_n)
 {
     struct page p = {.name = configuration, .after = after, .max = max, .item_size = sizeof(**ret)};
     const int   r = page_run(s, &p, version_list_job, ret_n);

@@ -1,7 +1,8 @@
-/* A rendered configuration: the objects as an agent gets them, with their hash and the encoded message, made once and shared.
+/* A rendered configuration: the objects as an agent gets them, with their hash and the encoded
+ * message, made once and shared.
  *
- * Immutable and counted: references may be held and dropped by any thread. Equal content has an equal hash, so a cache by hash keeps each body
- * once (config/render.h of the server).
+ * Immutable and counted: references may be held and dropped by any thread. Equal content has an
+ * equal hash, so a cache by hash keeps each body once (config/render.h of the server).
  */
 #pragma once
 
@@ -26,5 +27,6 @@ struct ft_rendered *ft_rendered_ref(struct ft_rendered *r);
 struct ft_rendered *ft_rendered_unref(struct ft_rendered *r);
 void                ft_rendered_unrefp(struct ft_rendered **r);
 
-/* How long the AgentRemoteConfig of these objects is at least, without making it: a template counts as if it rendered to nothing. */
+/* How long the AgentRemoteConfig of these objects is at least, without making it: a template counts
+ * as if it rendered to nothing. */
 size_t ft_rendered_wire_min(const struct ft_objects *objects);
