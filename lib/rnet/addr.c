@@ -23,7 +23,8 @@ static int port_parse(const char *text, uint16_t *ret_port)
     return 0;
 }
 
-int rnet_addr_split(const char *text, char *ret_host, size_t host_max, char *ret_port, size_t port_max)
+int rnet_addr_split(const char *text, char *ret_host, size_t host_max, char *ret_port,
+                    size_t port_max)
 {
     const bool bracket = text[0] == '[';
     const char *host = text + bracket;
@@ -66,7 +67,8 @@ int rnet_addr_parse(const char *text, struct rnet_addr *ret_addr)
 
     if (strncmp(text, "unix:", 5) == 0)
         return unix_parse(text + 5, ret_addr);
-    if (rnet_addr_split(text, host, sizeof(host), port_text, sizeof(port_text)) < 0 || port_parse(port_text, &port) < 0)
+    if (rnet_addr_split(text, host, sizeof(host), port_text, sizeof(port_text)) < 0 ||
+        port_parse(port_text, &port) < 0)
         return -EINVAL;
 
     if (text[0] != '[' && inet_pton(AF_INET, host, &a.sa.v4.sin_addr) == 1) {

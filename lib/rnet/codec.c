@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-static ssize_t length_prefixed_next(struct rn_slice in, size_t frame_max, struct rn_slice *ret_frame)
+static ssize_t length_prefixed_next(struct rn_slice in, size_t frame_max,
+                                    struct rn_slice *ret_frame)
 {
     size_t len;
 
     if (in.len < 4)
         return 0;
-    len = (size_t)in.data[0] << 24 | (size_t)in.data[1] << 16 | (size_t)in.data[2] << 8 | in.data[3];
+    len =
+        (size_t)in.data[0] << 24 | (size_t)in.data[1] << 16 | (size_t)in.data[2] << 8 | in.data[3];
     if (len > frame_max)
         return -EMSGSIZE;
     if (in.len - 4 < len)

@@ -1,40 +1,22 @@
-/* A connection's life: beginning, calls, timer, end. Reading is in conn_read.c, output in conn_write.c.
+/* A connection's life: beginning, calls, timer, end. Reading is in conn_read.c, output in
+ * conn_write.c.
  *
- * Nothing is finished inside a call: a close only marks the slot and queues it; the end of the turn sends what was written,
- * calls on_close, closes. So a protocol may close any connection, its own too, from any callback.
+ * Nothing is finished inside a call: a close only marks the slot and queues it; the end of the turn
+ * sends what was written, calls on_close, closes. So a protocol may close any connection, its own
+ * too, from any callback.
  */
 #include "internal.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <base/assert.h>
 #include <runnel/sys.h>
 
 #define FLUSH_NS_DEFAULT (10 * RN_S)
 #define LINGER_NS        (2 * RN_S)
 
-/* The slot that `conn` names, if it is of the calling loop; counted when not. */
-static struct rnet__conn *conn_find(struct rnet_conn conn, struct rnet__loop **ret_loop)
-{
-    struct rnet__loop *l = rnet__loop_self();
-    const uint32_t index = conn.slot & (RNET__CONNS_MAX - 1);
-    struct rnet__conn *c;
-
-    if (!l || conn.gen == 0 || conn.slot >> 24 != l->id || index >= l->n_chunks * RNET__CHUNK_CONNS)
-        return NULL;
-    c = rnet__slot(l, index);
-    if (c->gen != conn.gen)
-        return NULL;
-    if (ret_loop)
-        *ret_loop = l;
-    return c;
-}
-
 static struct rnet__conn *conn_get(struct rnet_conn conn, struct rnet__loop **ret_loop)
 {
-    struct rnet__conn *c = conn_find(conn, ret_loop);
+    struct rnet__conn *c = rnet__conn_find(conn, ret_loop);
 
     if (!c)
         rnet_count(RNET_COUNTER_HANDLES_STALE);
@@ -65,8 +47,8 @@ static void on_event(void *arg, uint32_t events)
         rnet__conn_read(l, c);
 }
 
-int rnet__conn_open(struct rnet__loop *l, int number, const struct rnet_protocol *protocol, void *data,
-                    struct rnet_listener *listener, struct rnet_conn *ret_conn)
+int rnet__conn_open(struct rnet__loop *l, int number, const struct rnet_protocol *protocol,
+                    void *data, struct rnet_listener *listener, struct rnet_conn *ret_conn)
 {
     struct rnet__conn *c;
     int r = rnet__slot_new(l, &c);
@@ -93,7 +75,8 @@ int rnet__conn_open(struct rnet__loop *l, int number, const struct rnet_protocol
     return 0;
 }
 
-int rnet_conn_adopt(int number, const struct rnet_protocol *protocol, void *data, struct rnet_conn *ret_conn)
+int rnet_conn_adopt(int number, const struct rnet_protocol *protocol, void *data,
+                    struct rnet_conn *ret_conn)
 {
     struct rnet__loop *l;
     int r = rnet__loop_get(&l);
@@ -142,8 +125,8 @@ void rnet__conn_finish(struct rnet__loop *l, struct rnet__conn *c)
         rnet__listener_conn_gone(listener);
 }
 
-/* All is sent. Say so to the peer, and read what it still has on the way: closing with unread bytes would be a reset, which
- * destroys our last answer in the peer's buffer. */
+/* All is sent. Say so to the peer, and read what it still has on the way: closing with unread bytes
+ * would be a reset, which destroys our last answer in the peer's buffer. */
 static void conn_linger(struct rnet__loop *l, struct rnet__conn *c)
 {
     if (c->flags & RNET__EOF || rn_sys_shutdown(c->number, SHUT_WR) < 0) {
@@ -159,7 +142,8 @@ static void conn_linger(struct rnet__loop *l, struct rnet__conn *c)
 
 void rnet__conn_turn_end(struct rnet__loop *l, struct rnet__conn *c)
 {
-    if ((c->state == RNET__OPEN || c->state == RNET__FLUSHING) && c->out && !(c->flags & RNET__BLOCKED))
+    if ((c->state == RNET__OPEN || c->state == RNET__FLUSHING) && c->out &&
+        !(c->flags & RNET__BLOCKED))
         rnet__conn_flush(l, c);
     if (c->flags & RNET__QUEUED) /* on_drain wants something: in the next round */
         return;
@@ -193,18 +177,20 @@ int rnet_conn_end(struct rnet_conn conn, enum rnet_reason reason)
     flush_ns = c->protocol->limits.flush_ns;
     c->state = RNET__FLUSHING;
     c->reason = (uint8_t)reason;
-    /* Most have nothing left by the end of the turn: they need no deadline, but the clock was read for nothing. So take the
-     * coarse one. */
+    /* Most have nothing left by the end of the turn: they need no deadline, but the clock was read
+     * for nothing. So take the coarse one. */
     rnet__conn_arm(c, rn_loop_now() + (flush_ns ? flush_ns : FLUSH_NS_DEFAULT));
     rnet__conn_queue(l, c);
     return 0;
 }
 
-/* ---- the timer: a later deadline leaves the node where it is, and is looked at when that fires ---- */
+/* ---- the timer: a later deadline leaves the node where it is, and is looked at when that fires
+ * ---- */
 
 static void on_timer(struct rn_timer *timer)
 {
-    struct rnet__conn *c = (struct rnet__conn *)(void *)((char *)timer - offsetof(struct rnet__conn, timer));
+    struct rnet__conn *c =
+        (struct rnet__conn *)(void *)((char *)timer - offsetof(struct rnet__conn, timer));
     struct rnet__loop *l = rnet__loop_self();
     const rn_time when = c->when;
 
@@ -262,7 +248,7 @@ rn_time rnet_conn_timer_when(struct rnet_conn conn)
 
 bool rnet_conn_alive(struct rnet_conn conn)
 {
-    const struct rnet__conn *c = conn_find(conn, NULL);
+    const struct rnet__conn *c = rnet__conn_find(conn, NULL);
 
     return c && c->state == RNET__OPEN;
 }
@@ -383,111 +369,4 @@ int rnet_conn_peer(struct rnet_conn conn, char *buf, size_t n)
         return r;
     rnet_addr_format(&addr, buf, n);
     return 0;
-}
-
-/* ---- from elsewhere: through the inbox of the connection's loop ---- */
-
-struct call {
-    struct rn_post   post;
-    struct rnet_conn conn;
-    rnet_call_fn    *fn;
-    void            *arg;
-    void           (*drop)(void *arg);
-};
-
-static void call_run(struct rn_post *post)
-{
-    struct call call = *(struct call *)(void *)((char *)post - offsetof(struct call, post));
-    struct rnet__conn *c = conn_find(call.conn, NULL);
-
-    free((char *)post - offsetof(struct call, post));
-    if (c) {
-        call.fn(call.conn, c->data, call.arg);
-        return;
-    }
-    rnet_count(RNET_COUNTER_CALLS_LATE);
-    if (call.drop)
-        call.drop(call.arg);
-}
-
-int rnet_conn_call(struct rnet_conn conn, rnet_call_fn *fn, void *arg, void (*drop)(void *arg))
-{
-    struct call *call = malloc(sizeof(*call));
-    int r;
-
-    if (!call)
-        return -ENOMEM;
-    *call = (struct call){.post.fn = call_run, .conn = conn, .fn = fn, .arg = arg, .drop = drop};
-    r = rnet__loop_post(conn.slot >> 24, &call->post);
-    if (r < 0)
-        free(call);
-    return r;
-}
-
-struct bytes {
-    size_t  len;
-    uint8_t data[];
-};
-
-static void send_call(struct rnet_conn conn, void *data, void *arg)
-{
-    struct bytes *bytes = arg;
-
-    (void)data;
-    (void)rnet_conn_write(conn, rn_slice(bytes->data, bytes->len));
-    free(bytes);
-}
-
-static bool conn_is_here(struct rnet_conn conn)
-{
-    const struct rnet__loop *l = rnet__loop_self();
-
-    return l && l->id == conn.slot >> 24;
-}
-
-int rnet_conn_send(struct rnet_conn conn, struct rn_slice bytes)
-{
-    struct bytes *copy;
-    int r;
-
-    if (conn_is_here(conn)) {
-        r = rnet_conn_write(conn, bytes);
-        return r < 0 ? r : 0;
-    }
-    copy = malloc(sizeof(*copy) + bytes.len);
-    if (!copy)
-        return -ENOMEM;
-    copy->len = bytes.len;
-    if (bytes.len)
-        memcpy(copy->data, bytes.data, bytes.len);
-    r = rnet_conn_call(conn, send_call, copy, free);
-    if (r < 0)
-        free(copy);
-    return r;
-}
-
-static void end_call(struct rnet_conn conn, void *data, void *arg)
-{
-    (void)data;
-    (void)rnet_conn_end(conn, (enum rnet_reason)(uintptr_t)arg);
-}
-
-int rnet_conn_send_end(struct rnet_conn conn, enum rnet_reason reason)
-{
-    if (conn_is_here(conn))
-        return rnet_conn_end(conn, reason);
-    return rnet_conn_call(conn, end_call, (void *)(uintptr_t)reason, NULL);
-}
-
-static void close_call(struct rnet_conn conn, void *data, void *arg)
-{
-    (void)data;
-    (void)rnet_conn_close(conn, (enum rnet_reason)(uintptr_t)arg);
-}
-
-int rnet_conn_send_close(struct rnet_conn conn, enum rnet_reason reason)
-{
-    if (conn_is_here(conn))
-        return rnet_conn_close(conn, reason);
-    return rnet_conn_call(conn, close_call, (void *)(uintptr_t)reason, NULL);
 }

@@ -1,8 +1,10 @@
 /* Reading: into the loop's shared buffer, on to the protocol, and only what it leaves is kept.
  *
- * A stream socket that gave less than was asked for is empty, and what comes later is a new edge, so the read that would
- * say EAGAIN is saved. Not so once RDHUP, HUP or ERR was seen: the edge for the end may have been merged with the data's, so then
- * it is read to the end; and not after PRI, since a read stops at the urgent mark even if urgent data is in line. A connection that goes on and on yields after its budget, and is delivered again in the next turn.
+ * A stream socket that gave less than was asked for is empty, and what comes later is a new edge,
+ * so the read that would say EAGAIN is saved. Not so once RDHUP, HUP or ERR was seen: the edge for
+ * the end may have been merged with the data's, so then it is read to the end; and not after PRI,
+ * since a read stops at the urgent mark even if urgent data is in line. A connection that goes on
+ * and on yields after its budget, and is delivered again in the next turn.
  */
 #include "internal.h"
 
@@ -36,7 +38,8 @@ static bool wants_bytes(const struct rnet__conn *c)
     return c->state == RNET__OPEN && !(c->flags & RNET__PAUSED);
 }
 
-/* Offer `in` until the protocol wants no more of it; what is left. A protocol that came by a switch sees the rest at once. */
+/* Offer `in` until the protocol wants no more of it; what is left. A protocol that came by a switch
+ * sees the rest at once. */
 static struct rn_slice offer(struct rnet__loop *l, struct rnet__conn *c, struct rn_slice in)
 {
     while (in.len > 0 && wants_bytes(c)) {

@@ -103,9 +103,11 @@ TASK_TEST(what_is_written_in_one_turn_leaves_in_one_send)
     recvs = calls_of(RN_SYS_recv);
     for (int i = 0; i < 50; i++) {
         OK(rnet_stream_write(s, "x", 1, SOON));
-        EQ(rnet_stream_read(s, buf, sizeof(buf), SOON), 40); /* asks for more, so it need not look again */
+        EQ(rnet_stream_read(s, buf, sizeof(buf), SOON),
+           40); /* asks for more, so it need not look again */
     }
-    /* Each round: the client's send and ours; our one recv and the client's. No read that says EAGAIN. */
+    /* Each round: the client's send and ours; our one recv and the client's. No read that says
+     * EAGAIN. */
     EQ(calls_of(RN_SYS_send) + calls_of(RN_SYS_sendmsg) - sends, 100);
     LE(calls_of(RN_SYS_recv) - recvs, 101);
 }
@@ -188,7 +190,8 @@ TASK_TEST(a_peer_that_never_reads_is_closed_at_the_output_cap)
     CLEANUP(freep) uint8_t *block = calloc(1, 65536);
     int r = 0;
 
-    protocol.limits = (struct rnet_limits){.output_high = 65536, .output_low = 4096, .output_max = 1 << 20};
+    protocol.limits =
+        (struct rnet_limits){.output_high = 65536, .output_low = 4096, .output_max = 1 << 20};
     ln = probe_listen_on("127.0.0.1:0", &protocol, &p);
     s = probe_dial(ln);
     TASK_UNTIL(p.opened == 1);
@@ -441,7 +444,7 @@ TASK_TEST(a_timer_that_moves_on_fires_once_and_not_early)
 {
     struct probe p = {0};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
-    CLEANUP(rnet_stream_closep) struct rnet_stream *s = probe_dial(ln);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = probe_dial(ln);
     rn_time when = 0;
 
     TASK_UNTIL(p.opened == 1);
@@ -520,7 +523,7 @@ TASK_TEST(a_call_to_a_connection_that_has_gone_is_dropped_and_counted)
 {
     struct probe p = {0};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
-    CLEANUP(rnet_stream_closep) struct rnet_stream *s = probe_dial(ln);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = probe_dial(ln);
     const uint64_t late = rnet_counter(RNET_COUNTER_CALLS_LATE);
 
     dropped = called = 0;
@@ -540,15 +543,16 @@ TASK_TEST(two_connections_may_close_each_other_from_their_callbacks)
 {
     struct probe p = {0};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
-    CLEANUP(rnet_stream_closep) struct rnet_stream *a = probe_dial(ln);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *a = probe_dial(ln);
     struct rnet_conn first;
 
     TASK_UNTIL(p.opened == 1);
     first = p.conn;
-    CLEANUP(rnet_stream_closep) struct rnet_stream *b = probe_dial(ln);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *b = probe_dial(ln);
     TASK_UNTIL(p.opened == 2);
     OK(rnet_conn_close(first, RNET_REASON_REPLACED));
-    OK(rnet_conn_close(first, RNET_REASON_LOCAL)); /* within the turn: fine, and the first reason stays */
+    OK(rnet_conn_close(first,
+                       RNET_REASON_LOCAL)); /* within the turn: fine, and the first reason stays */
     OK(rnet_conn_end(p.conn, RNET_REASON_LOCAL));
     OK(rnet_conn_close(p.conn, RNET_REASON_LOCAL));
     TASK_UNTIL(p.closed == 2);

@@ -1,7 +1,9 @@
-/* Output: appended during the turn, sent once at its end, without asking whether the socket is writable.
+/* Output: appended during the turn, sent once at its end, without asking whether the socket is
+ * writable.
  *
- * A short send means a full socket: the rest waits for the edge of OUT. Between the high and the low mark the writer is asked to
- * wait; at the cap the connection is closed, since its peer doesn't read.
+ * A short send means a full socket: the rest waits for the edge of OUT. Between the high and the
+ * low mark the writer is asked to wait; at the cap the connection is closed, since its peer doesn't
+ * read.
  */
 #include "internal.h"
 
@@ -13,37 +15,19 @@
 #define LOW_DEFAULT  (64u * 1024u)
 #define MAX_DEFAULT  (4u * 1024u * 1024u)
 
-static struct rnet__conn *writable(struct rnet_conn conn, struct rnet__loop **ret_loop, int *ret_error)
-{
-    struct rnet__loop *l = rnet__loop_self();
-    const uint32_t index = conn.slot & (RNET__CONNS_MAX - 1);
-    struct rnet__conn *c = NULL;
-
-    if (l && conn.gen && conn.slot >> 24 == l->id && index < l->n_chunks * RNET__CHUNK_CONNS)
-        c = rnet__slot(l, index);
-    if (!c || c->gen != conn.gen) {
-        rnet_count(RNET_COUNTER_HANDLES_STALE);
-        *ret_error = -EBADF;
-        return NULL;
-    }
-    if (c->state != RNET__OPEN) {
-        *ret_error = -EPIPE;
-        return NULL;
-    }
-    *ret_loop = l;
-    return c;
-}
-
 int rnet_conn_writev(struct rnet_conn conn, const struct rn_slice parts[], size_t n)
 {
     struct rnet__loop *l;
-    int error;
-    struct rnet__conn *c = writable(conn, &l, &error);
+    struct rnet__conn *c = rnet__conn_find(conn, &l);
     const struct rnet_limits *limits;
     size_t sum = 0;
 
-    if (!c)
-        return error;
+    if (!c) {
+        rnet_count(RNET_COUNTER_HANDLES_STALE);
+        return -EBADF;
+    }
+    if (c->state != RNET__OPEN)
+        return -EPIPE;
     limits = &c->protocol->limits;
     for (size_t i = 0; i < n; i++)
         sum += parts[i].len;
@@ -72,12 +56,9 @@ int rnet_conn_write(struct rnet_conn conn, struct rn_slice bytes)
 
 size_t rnet_conn_unsent(struct rnet_conn conn)
 {
-    struct rnet__loop *l = rnet__loop_self();
-    const uint32_t index = conn.slot & (RNET__CONNS_MAX - 1);
+    const struct rnet__conn *c = rnet__conn_find(conn, NULL);
 
-    if (!l || conn.gen == 0 || conn.slot >> 24 != l->id || index >= l->n_chunks * RNET__CHUNK_CONNS)
-        return 0;
-    return rnet__slot(l, index)->gen == conn.gen ? rnet__buf_len(rnet__slot(l, index)->out) : 0;
+    return c ? rnet__buf_len(c->out) : 0;
 }
 
 /* Send until all is gone or the socket is full. */

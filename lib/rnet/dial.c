@@ -1,5 +1,6 @@
-/* Dialling: numeric addresses at once; names by the system on a thread of the class `dns`, then their addresses one after the
- * other, a new one every 250 ms or as soon as one fails (RFC 8305), the families in turn. The first that answers wins.
+/* Dialling: numeric addresses at once; names by the system on a thread of the class `dns`, then
+ * their addresses one after the other, a new one every 250 ms or as soon as one fails (RFC 8305),
+ * the families in turn. The first that answers wins.
  */
 #include <rnet/stream.h>
 
@@ -106,7 +107,8 @@ static int attempt_start(struct rn_scope scope, struct rn_tx tx, struct attempt 
 }
 
 /* Try until one answers; its number, or the last error. */
-static int race_run(struct rn_scope scope, struct rn_tx tx, struct rn_rx rx, struct attempt attempts[], size_t n, rn_time deadline)
+static int race_run(struct rn_scope scope, struct rn_tx tx, struct rn_rx rx,
+                    struct attempt attempts[], size_t n, rn_time deadline)
 {
     size_t next = 0, running = 0;
     int error = -ENXIO, number, r;
@@ -159,7 +161,7 @@ struct lookup {
     char             host[256], port[32];
     struct rnet_addr addrs[ADDRS_MAX];
     size_t           n;
-    int              error; /* of the lookup: what the blocking call itself returns would be taken for its own */
+    int error; /* of the lookup: what the blocking call itself returns would be taken for its own */
 };
 
 static int error_of_lookup(int error)

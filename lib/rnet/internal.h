@@ -1,11 +1,14 @@
 /* What the files of rnet share: a loop's state, the slots of its connections, buffers, sockets.
  *
- * Everything in struct rnet__loop and struct rnet__conn belongs to the loop's thread, but for what is marked. A slot's life:
+ * Everything in struct rnet__loop and struct rnet__conn belongs to the loop's thread, but for what
+ * is marked. A slot's life:
  *
- *     FREE -> OPEN -> FLUSHING -> LINGERING -> CLOSING -> FREE      (from each state to CLOSING by error, reset, close)
+ *     FREE -> OPEN -> FLUSHING -> LINGERING -> CLOSING -> FREE      (from each state to CLOSING by
+ * error, reset, close)
  *
- * CLOSING slots are finished at the end of the turn, so nobody's slot vanishes under a callback. The gen of a slot comes from one
- * counter of the process: no handle is ever used twice, not even by two runtimes one after the other.
+ * CLOSING slots are finished at the end of the turn, so nobody's slot vanishes under a callback.
+ * The gen of a slot comes from one counter of the process: no handle is ever used twice, not even
+ * by two runtimes one after the other.
  */
 #pragma once
 
@@ -47,17 +50,17 @@ static inline size_t rnet__buf_len(const struct rnet__buf *b)
 /* ---- a slot: 128 bytes; with runnel's descriptor record at most 192. ---- */
 enum rnet__state { RNET__FREE, RNET__OPEN, RNET__FLUSHING, RNET__LINGERING, RNET__CLOSING };
 enum rnet__flags {
-    RNET__READABLE = 1 << 0,   /* there may be something to read */
-    RNET__TO_END = 1 << 1,     /* RDHUP, HUP, ERR or PRI was seen: a short read ends nothing any more */
-    RNET__EOF = 1 << 2,        /* the peer's end was read */
+    RNET__READABLE = 1 << 0, /* there may be something to read */
+    RNET__TO_END = 1 << 1, /* RDHUP, HUP, ERR or PRI was seen: a short read ends nothing any more */
+    RNET__EOF = 1 << 2,    /* the peer's end was read */
     RNET__PAUSED = 1 << 3,
-    RNET__BLOCKED = 1 << 4,    /* a send was short: wait for OUT */
-    RNET__HIGH = 1 << 5,       /* the output was above the high mark */
-    RNET__QUEUED = 1 << 6,     /* in the loop's list of this turn */
-    RNET__SWITCHED = 1 << 7,   /* the protocol has just changed */
-    RNET__ARMED = 1 << 8,      /* the timer is in the wheel, at timer.when */
-    RNET__TOLD = 1 << 9,       /* on_close was called */
-    RNET__AGAIN = 1 << 10,     /* kept bytes are to be delivered again */
+    RNET__BLOCKED = 1 << 4,  /* a send was short: wait for OUT */
+    RNET__HIGH = 1 << 5,     /* the output was above the high mark */
+    RNET__QUEUED = 1 << 6,   /* in the loop's list of this turn */
+    RNET__SWITCHED = 1 << 7, /* the protocol has just changed */
+    RNET__ARMED = 1 << 8,    /* the timer is in the wheel, at timer.when */
+    RNET__TOLD = 1 << 9,     /* on_close was called */
+    RNET__AGAIN = 1 << 10,   /* kept bytes are to be delivered again */
 };
 
 /* For rn_loop_again() when only kept bytes are to be delivered: a bit that sockets never report. */
@@ -80,7 +83,8 @@ struct rnet__conn {
     uint8_t                     state, reason;
     uint32_t                    lingered; /* bytes read and dropped */
 };
-_Static_assert(sizeof(struct rnet__conn) <= 128, "64 more are runnel's: 192 for an idle connection");
+_Static_assert(sizeof(struct rnet__conn) <= 128,
+               "64 more are runnel's: 192 for an idle connection");
 
 struct rnet__loop {
     /* set once */
@@ -104,7 +108,8 @@ struct rnet__loop {
     _Atomic uint32_t n_conns;
 };
 
-/* The state of the calling loop: made when there is none / NULL when there is none. NULL or -ENXIO on a plain thread. */
+/* The state of the calling loop: made when there is none / NULL when there is none. NULL or -ENXIO
+ * on a plain thread. */
 int                rnet__loop_get(struct rnet__loop **ret_loop);
 struct rnet__loop *rnet__loop_self(void);
 /* Post to the loop of that id. 0, -ESHUTDOWN. Any thread. */
@@ -116,6 +121,8 @@ uint32_t rnet__loop_load(const struct rn_loop *rn);
 int                rnet__slot_new(struct rnet__loop *l, struct rnet__conn **ret_conn);
 void               rnet__slot_free(struct rnet__loop *l, struct rnet__conn *c);
 struct rnet__conn *rnet__slot(struct rnet__loop *l, uint32_t index);
+/* The slot that `conn` names, if it is one of the calling loop; else NULL. */
+struct rnet__conn *rnet__conn_find(struct rnet_conn conn, struct rnet__loop **ret_loop);
 /* Put it on this turn's list: output to send, or a state to act on. */
 void rnet__conn_queue(struct rnet__loop *l, struct rnet__conn *c);
 static inline struct rnet_conn rnet__handle(const struct rnet__loop *l, const struct rnet__conn *c)
@@ -127,9 +134,10 @@ static inline uint32_t rnet__or(uint32_t value, uint32_t fallback)
     return value ? value : fallback;
 }
 
-/* conn.c: a connection begins (the number is taken on success) and what the end of a turn does for it. */
-int  rnet__conn_open(struct rnet__loop *l, int number, const struct rnet_protocol *protocol, void *data,
-                     struct rnet_listener *listener, struct rnet_conn *ret_conn);
+/* conn.c: a connection begins (the number is taken on success) and what the end of a turn does for
+ * it. */
+int rnet__conn_open(struct rnet__loop *l, int number, const struct rnet_protocol *protocol,
+                    void *data, struct rnet_listener *listener, struct rnet_conn *ret_conn);
 void rnet__conn_turn_end(struct rnet__loop *l, struct rnet__conn *c);
 void rnet__conn_abort(struct rnet__loop *l, struct rnet__conn *c, enum rnet_reason reason);
 void rnet__conn_finish(struct rnet__loop *l, struct rnet__conn *c);
@@ -146,13 +154,21 @@ void rnet__reason_count(enum rnet_reason reason);
 void rnet__listener_conn_gone(struct rnet_listener *listener);
 void rnet__listener_abandon(struct rnet_listener *listener);
 
-/* registry.c: a listener's entry in the table that any thread reads. Written by the listener's loop only, but for the counts. */
+/* registry.c: a listener's entry in the table that any thread reads. Written by the listener's loop
+ * only, but for the counts. */
 struct rnet__entry;
 int  rnet__entry_new(const char *name, struct rnet__entry **ret_entry);
 void rnet__entry_free(struct rnet__entry *e);
-void rnet__entry_sockets(struct rnet__entry *e, const struct rnet_listener_socket sockets[], uint32_t n);
+void rnet__entry_sockets(struct rnet__entry *e, const struct rnet_listener_socket sockets[],
+                         uint32_t n);
 _Atomic uint32_t *rnet__entry_connections(struct rnet__entry *e);
-enum rnet__entry_count { RNET__ACCEPTED, RNET__REFUSED, RNET__CHECKS, RNET__PAUSES, RNET__ENTRY_COUNTS = RNET__PAUSES + RNET_PAUSE_MAX };
+enum rnet__entry_count {
+    RNET__ACCEPTED,
+    RNET__REFUSED,
+    RNET__CHECKS,
+    RNET__PAUSES,
+    RNET__ENTRY_COUNTS = RNET__PAUSES + RNET_PAUSE_MAX
+};
 void rnet__entry_count(struct rnet__entry *e, unsigned which);
 
 /* ---- sockets ---- */

@@ -1,9 +1,11 @@
 /* A listener's life: open, drain, close. How it accepts is in listener_accept.c.
  *
- *     accepting --(drain)--> draining: sockets closed, on_stop to each connection --(none left)--> drained
+ *     accepting --(drain)--> draining: sockets closed, on_stop to each connection --(none left)-->
+ * drained
  *                               \--(deadline)--> cutting: each connection closed ----------------/
  *
- * The task that drains waits on a channel whose sender the loop holds: it closes when the last connection has gone.
+ * The task that drains waits on a channel whose sender the loop holds: it closes when the last
+ * connection has gone.
  */
 #include "listener_internal.h"
 
@@ -54,7 +56,8 @@ static void listener_free(struct rnet_listener *ln)
     free(ln);
 }
 
-static int sockets_open(struct rnet_listener *ln, const struct rnet_listener_options *o, size_t *reterr_index)
+static int sockets_open(struct rnet_listener *ln, const struct rnet_listener_options *o,
+                        size_t *reterr_index)
 {
     for (size_t i = 0; i < o->n_addrs; i++) {
         struct rnet__socket *s = &ln->sockets[i];
@@ -76,7 +79,8 @@ static int sockets_open(struct rnet_listener *ln, const struct rnet_listener_opt
     return 0;
 }
 
-int rnet_listener_open(const struct rnet_listener_options *o, struct rnet_listener **ret_listener, size_t *reterr_index)
+int rnet_listener_open(const struct rnet_listener_options *o, struct rnet_listener **ret_listener,
+                       size_t *reterr_index)
 {
     struct rnet_listener *ln;
     struct rnet__loop *l;
@@ -84,7 +88,8 @@ int rnet_listener_open(const struct rnet_listener_options *o, struct rnet_listen
 
     if (reterr_index)
         *reterr_index = 0;
-    if (!o->name || !o->protocol || !o->protocol->on_bytes || o->n_addrs == 0 || o->n_addrs > RNET_LISTENER_ADDRS_MAX)
+    if (!o->name || !o->protocol || !o->protocol->on_bytes || o->n_addrs == 0 ||
+        o->n_addrs > RNET_LISTENER_ADDRS_MAX)
         return -EINVAL;
     r = rnet__loop_get(&l);
     if (r < 0)
@@ -125,7 +130,8 @@ uint32_t rnet_listener_connections(const struct rnet_listener *ln)
     return atomic_load_explicit(ln->connections, memory_order_acquire);
 }
 
-void rnet_listener_each(struct rnet_listener *ln, void (*fn)(struct rnet_conn conn, void *data, void *arg), void *arg)
+void rnet_listener_each(struct rnet_listener *ln,
+                        void (*fn)(struct rnet_conn conn, void *data, void *arg), void *arg)
 {
     struct rnet__loop *l = rnet__loop_self();
 
@@ -170,7 +176,8 @@ static void loop_stop(struct rnet_listener *ln, struct rnet__loop *l)
     }
 }
 
-/* The same on another loop of the runtime. While under way it counts as a connection, so the listener stays. */
+/* The same on another loop of the runtime. While under way it counts as a connection, so the
+ * listener stays. */
 struct stop_elsewhere {
     struct rn_post        post;
     struct rnet_listener *listener;
@@ -178,7 +185,8 @@ struct stop_elsewhere {
 
 static void stop_elsewhere_run(struct rn_post *post)
 {
-    struct stop_elsewhere *s = (struct stop_elsewhere *)(void *)((char *)post - offsetof(struct stop_elsewhere, post));
+    struct stop_elsewhere *s =
+        (struct stop_elsewhere *)(void *)((char *)post - offsetof(struct stop_elsewhere, post));
     struct rnet__loop *l = rnet__loop_self();
 
     if (l)
@@ -222,7 +230,8 @@ static void stop_posted(struct rn_post *post)
 
 static void empty_posted(struct rn_post *post)
 {
-    drained_tell((struct rnet_listener *)(void *)((char *)post - offsetof(struct rnet_listener, empty_post)));
+    drained_tell((struct rnet_listener *)(void *)((char *)post -
+                                                  offsetof(struct rnet_listener, empty_post)));
 }
 
 void rnet__listener_conn_gone(struct rnet_listener *ln)
@@ -234,7 +243,8 @@ void rnet__listener_conn_gone(struct rnet_listener *ln)
         drained_tell(ln);
         return;
     }
-    /* On another loop the home must hear of the last one; the post node is free, since only the last one posts. */
+    /* On another loop the home must hear of the last one; the post node is free, since only the
+     * last one posts. */
     if (atomic_fetch_sub_explicit(ln->connections, 1, memory_order_acq_rel) == 1 && home) {
         ln->empty_post.fn = empty_posted;
         (void)rn_loop_post(home->rn, &ln->empty_post);

@@ -1,8 +1,10 @@
-/* Accepting: 16 a turn, to the loop with the fewest connections; what to do without descriptors; is the socket still there.
+/* Accepting: 16 a turn, to the loop with the fewest connections; what to do without descriptors; is
+ * the socket still there.
  *
- * A listener once vanished because nobody owned its number: somebody closed it, and clients were refused with no error anywhere.
- * So each second the socket is compared with the one that was bound: it accepts, and address, cookie and inode are the same. Any
- * unexpected error of accept looks at once. A lost number is forgotten, not closed: it may be somebody else's by now.
+ * A listener once vanished because nobody owned its number: somebody closed it, and clients were
+ * refused with no error anywhere. So each second the socket is compared with the one that was
+ * bound: it accepts, and address, cookie and inode are the same. Any unexpected error of accept
+ * looks at once. A lost number is forgotten, not closed: it may be somebody else's by now.
  */
 #include "listener_internal.h"
 
@@ -119,7 +121,8 @@ static void on_closed_elsewhere(struct rn_pause *pause)
 
 static void on_pause_over(struct rn_timer *timer)
 {
-    resume((struct rnet_listener *)(void *)((char *)timer - offsetof(struct rnet_listener, pause_timer)));
+    resume((struct rnet_listener *)(void *)((char *)timer -
+                                            offsetof(struct rnet_listener, pause_timer)));
 }
 
 static void pause_for(struct rnet_listener *ln, int error)
@@ -163,7 +166,8 @@ static bool passes(int error)
 static bool over_max(const struct rnet_listener *ln)
 {
     return ln->options.connections_max &&
-           atomic_load_explicit(ln->connections, memory_order_relaxed) >= ln->options.connections_max;
+           atomic_load_explicit(ln->connections, memory_order_relaxed) >=
+               ln->options.connections_max;
 }
 
 static void accept_some(struct rnet__socket *s)
@@ -182,7 +186,8 @@ static void accept_some(struct rnet__socket *s)
         } else if (r >= 0) {
             conn_place(ln, r);
         } else if (!passes(r)) {
-            if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM || rnet_listener_check(ln) == 0)
+            if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM ||
+                rnet_listener_check(ln) == 0)
                 pause_for(ln, r);
             return;
         }
@@ -236,13 +241,15 @@ static const char *socket_fault(const struct rnet__socket *s, bool *ret_ours)
         return "the descriptor was closed";
     if (st.st_ino != s->inode)
         return "the descriptor is another file now";
-    if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || cookie != s->cookie)
+    if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ||
+        cookie != s->cookie)
         return "the descriptor is another socket now";
     *ret_ours = true;
-    if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &flag_len) < 0 || !accepts)
+    if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &flag_len) < 0 ||
+        !accepts)
         return "the socket does not listen any more";
-    if (rn_sys_getsockname(s->bound.number, &addr.sa.any, &addr.len) < 0 || addr.len != s->bound.addr.len ||
-        memcmp(&addr.sa, &s->bound.addr.sa, addr.len) != 0)
+    if (rn_sys_getsockname(s->bound.number, &addr.sa.any, &addr.len) < 0 ||
+        addr.len != s->bound.addr.len || memcmp(&addr.sa, &s->bound.addr.sa, addr.len) != 0)
         return "the socket's address has changed";
     return NULL;
 }
@@ -287,7 +294,8 @@ int rnet_listener_check(struct rnet_listener *ln)
 static void on_check(struct rn_timer *timer)
 {
     struct rnet_listener *ln =
-        (struct rnet_listener *)(void *)((char *)timer - offsetof(struct rnet_listener, check_timer));
+        (struct rnet_listener *)(void *)((char *)timer -
+                                         offsetof(struct rnet_listener, check_timer));
 
     (void)rnet_listener_check(ln);
     rn_timer_arm(&ln->check_timer, rn_after(CHECK_NS), on_check);

@@ -1,4 +1,5 @@
-/* A listener, for the two files that make it: listener.c (life, drain) and listener_accept.c (accept, pause, check). */
+/* A listener, for the two files that make it: listener.c (life, drain) and listener_accept.c
+ * (accept, pause, check). */
 #pragma once
 
 #include "internal.h"
@@ -27,7 +28,7 @@ struct rnet_listener {
     struct rn_timer       check_timer, pause_timer;
     struct rn_pause       pause;
     bool                  paused, cutting, draining;
-    struct rn_tx          drained; /* the loop's: closed when the last connection of a drain has gone */
+    struct rn_tx drained; /* the loop's: closed when the last connection of a drain has gone */
     struct rn_post        stop_post;
     char                  name[RNET_LISTENER_NAME_MAX];
 

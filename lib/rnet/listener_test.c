@@ -19,9 +19,11 @@ static bool info_of(const char *name, struct rnet_listener_info *ret_info)
 
 TEST(addresses_are_parsed_and_printed)
 {
-    static const char *const good[] = {"127.0.0.1:4320", "[::1]:0", "unix:/run/x.sock", "0.0.0.0:65535"};
-    static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", ":80", "localhost:80", "127.0.0.1:65536", "::1:80",
-                                      "[::1]80", "[::1]", "unix:", "127.0.0.1:8x", "256.0.0.1:1"};
+    static const char *const good[] = {"127.0.0.1:4320", "[::1]:0", "unix:/run/x.sock",
+                                       "0.0.0.0:65535"};
+    static const char *const bad[] = {
+        "",       "127.0.0.1", "127.0.0.1:", ":80",   "localhost:80", "127.0.0.1:65536",
+        "::1:80", "[::1]80",   "[::1]",      "unix:", "127.0.0.1:8x", "256.0.0.1:1"};
     struct rnet_addr addr;
     char text[RNET_ADDR_TEXT_MAX];
 
@@ -40,7 +42,7 @@ TASK_TEST(a_listener_is_listed_with_its_numbers)
 {
     struct probe p = {0};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
-    CLEANUP(rnet_stream_closep) struct rnet_stream *s = probe_dial(ln);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = probe_dial(ln);
     struct rnet_listener_info info;
 
     TASK_UNTIL(p.opened == 1);
@@ -78,7 +80,8 @@ TASK_TEST(an_address_in_use_is_named)
     struct probe p = {0};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p), *second = NULL;
     const char *const addrs[] = {"127.0.0.1:0", rnet_listener_address(ln, 0)};
-    const struct rnet_listener_options o = {.name = "x", .addrs = addrs, .n_addrs = 2, .protocol = &probe_protocol};
+    const struct rnet_listener_options o = {
+        .name = "x", .addrs = addrs, .n_addrs = 2, .protocol = &probe_protocol};
     size_t index = 9;
 
     ERR(rnet_listener_open(&o, &second, &index), EADDRINUSE);
@@ -138,7 +141,9 @@ TASK_TEST(without_descriptors_a_listener_pauses_and_goes_on_after_our_next_close
 {
     struct probe p = {.act = probe_echo};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
-    CLEANUP(rnet_stream_closep) struct rnet_stream *first = probe_dial(ln), *second = NULL;
+    CLEANUP(rnet_stream_closep)
+    __attribute__((unused)) struct rnet_stream *first = probe_dial(ln),
+                                               *second = NULL;
     struct rlimit limit;
     struct rnet_listener_info info;
     int taken[64];
@@ -173,8 +178,12 @@ TASK_TEST(over_the_bound_of_connections_the_newest_is_closed)
 {
     static const char *const addrs[] = {"127.0.0.1:0"};
     struct probe p = {0};
-    const struct rnet_listener_options o = {.name = "few", .addrs = addrs, .n_addrs = 1, .protocol = &probe_protocol,
-                                            .data = &p, .connections_max = 1};
+    const struct rnet_listener_options o = {.name = "few",
+                                            .addrs = addrs,
+                                            .n_addrs = 1,
+                                            .protocol = &probe_protocol,
+                                            .data = &p,
+                                            .connections_max = 1};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
     CLEANUP(rnet_stream_closep) struct rnet_stream *a = NULL, *b = NULL;
     struct rnet_listener_info info;
@@ -209,8 +218,13 @@ static void on_lost(void *arg, const char *name, const char *address, const char
 static struct rnet_listener *watched(struct probe *p, struct loss *loss)
 {
     static const char *const addrs[] = {"127.0.0.1:0"};
-    const struct rnet_listener_options o = {.name = "watched", .addrs = addrs, .n_addrs = 1, .protocol = &probe_protocol,
-                                            .data = p, .on_lost = on_lost, .on_lost_arg = loss};
+    const struct rnet_listener_options o = {.name = "watched",
+                                            .addrs = addrs,
+                                            .n_addrs = 1,
+                                            .protocol = &probe_protocol,
+                                            .data = p,
+                                            .on_lost = on_lost,
+                                            .on_lost_arg = loss};
     struct rnet_listener *ln = NULL;
 
     OK(rnet_listener_open(&o, &ln, NULL));
@@ -268,7 +282,8 @@ TASK_TEST(a_listener_that_was_shut_down_is_found_and_closed)
 {
     struct probe p = {0};
     struct loss loss = {0};
-    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = watched(&p, &loss);
+    CLEANUP(rnet_listener_closep)
+    __attribute__((unused)) struct rnet_listener *ln = watched(&p, &loss);
     struct rnet_listener_info info;
     int number;
 
@@ -300,7 +315,9 @@ TASK_TEST(a_stale_socket_file_is_replaced_and_ours_goes_with_us)
     ln = probe_listen_on(address, &probe_protocol, &p);
     {
         CLEANUP(rnet_stream_closep) struct rnet_stream *s = probe_dial(ln);
-        const struct rnet_listener_options o = {.name = "other", .addrs = (const char *const[]){address}, .n_addrs = 1,
+        const struct rnet_listener_options o = {.name = "other",
+                                                .addrs = (const char *const[]){address},
+                                                .n_addrs = 1,
                                                 .protocol = &probe_protocol};
         struct rnet_listener *second = NULL;
         char buf[4];
@@ -318,7 +335,9 @@ TASK_TEST(a_stale_socket_file_is_replaced_and_ours_goes_with_us)
 TASK_TEST(a_file_that_is_no_socket_is_never_removed)
 {
     char address[RNET_ADDR_TEXT_MAX];
-    const struct rnet_listener_options o = {.name = "x", .addrs = (const char *const[]){address}, .n_addrs = 1,
+    const struct rnet_listener_options o = {.name = "x",
+                                            .addrs = (const char *const[]){address},
+                                            .n_addrs = 1,
                                             .protocol = &probe_protocol};
     struct rnet_listener *ln = NULL;
     struct stat st;

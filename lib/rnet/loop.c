@@ -1,7 +1,8 @@
 /* What rnet keeps for a loop: the slab of slots, the shared read buffer, the list of this turn.
  *
- * Made by the first connection, listener or dial of a loop, gone with the loop. A table of all loops of the process lets any
- * thread post to a connection; its lock is held for the push only, and also keeps a loop from ending meanwhile.
+ * Made by the first connection, listener or dial of a loop, gone with the loop. A table of all
+ * loops of the process lets any thread post to a connection; its lock is held for the push only,
+ * and also keeps a loop from ending meanwhile.
  */
 #include "internal.h"
 
@@ -11,7 +12,8 @@
 
 #include <base/assert.h>
 
-#define TURN_ROUNDS 4 /* what callbacks of a turn's end queue is done in the same turn, but not without end */
+#define TURN_ROUNDS                                                                                \
+    4 /* what callbacks of a turn's end queue is done in the same turn, but not without end */
 
 static pthread_mutex_t    table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rnet__loop *table[RNET__LOOPS_MAX];
@@ -129,6 +131,23 @@ struct rnet__conn *rnet__slot(struct rnet__loop *l, uint32_t index)
     return &l->chunks[index / RNET__CHUNK_CONNS][index % RNET__CHUNK_CONNS];
 }
 
+struct rnet__conn *rnet__conn_find(struct rnet_conn conn, struct rnet__loop **ret_loop)
+{
+    struct rnet__loop *l = rnet__loop_self();
+    const uint32_t index = conn.slot & (RNET__CONNS_MAX - 1);
+    struct rnet__conn *c;
+
+    if (!l || conn.gen == 0 || conn.slot >> 24 != l->id ||
+        index >= l->n_chunks * RNET__CHUNK_CONNS)
+        return NULL;
+    c = rnet__slot(l, index);
+    if (c->gen != conn.gen)
+        return NULL;
+    if (ret_loop)
+        *ret_loop = l;
+    return c;
+}
+
 static int chunk_add(struct rnet__loop *l)
 {
     const uint32_t base = l->n_chunks * RNET__CHUNK_CONNS;
@@ -214,7 +233,8 @@ static void turn_end_deferred(struct rn_defer *defer)
 
 static void turn_end_posted(struct rn_post *post)
 {
-    struct rnet__loop *l = (struct rnet__loop *)(void *)((char *)post - offsetof(struct rnet__loop, more));
+    struct rnet__loop *l =
+        (struct rnet__loop *)(void *)((char *)post - offsetof(struct rnet__loop, more));
 
     l->more_posted = false;
     turn_end(l);

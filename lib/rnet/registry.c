@@ -1,7 +1,9 @@
-/* The listeners of the process, for whoever watches: /metrics of another runtime, while ours may hang.
+/* The listeners of the process, for whoever watches: /metrics of another runtime, while ours may
+ * hang.
  *
- * A fixed table and no lock. What changes as one (name, sockets) lies behind a sequence number, as words that are atomics of their
- * own; the counts are atomics. A reader that meets a change 1,000 times gives the entry up.
+ * A fixed table and no lock. What changes as one (name, sockets) lies behind a sequence number, as
+ * words that are atomics of their own; the counts are atomics. A reader that meets a change 1,000
+ * times gives the entry up.
  */
 #include "internal.h"
 
@@ -41,7 +43,8 @@ static void facts_write(struct rnet__entry *e, const struct facts *f)
 
     memcpy(words, f, sizeof(words));
     atomic_store_explicit(&e->seq, seq + 1, memory_order_seq_cst);
-    for (size_t i = 0; i < FACTS_WORDS; i++) /* release: pairs with the acquire loads below, so the odd number is seen first */
+    for (size_t i = 0; i < FACTS_WORDS;
+         i++) /* release: pairs with the acquire loads below, so the odd number is seen first */
         atomic_store_explicit(&e->words[i], words[i], memory_order_release);
     atomic_store_explicit(&e->seq, seq + 2, memory_order_release);
 }
@@ -93,7 +96,8 @@ void rnet__entry_free(struct rnet__entry *e)
         atomic_store(&e->taken, 0);
 }
 
-void rnet__entry_sockets(struct rnet__entry *e, const struct rnet_listener_socket sockets[], uint32_t n)
+void rnet__entry_sockets(struct rnet__entry *e, const struct rnet_listener_socket sockets[],
+                         uint32_t n)
 {
     struct facts f;
 
@@ -120,7 +124,8 @@ static uint64_t count_of(struct rnet__entry *e, unsigned which)
 
 static void info_fill(struct rnet__entry *e, const struct facts *f, struct rnet_listener_info *info)
 {
-    *info = (struct rnet_listener_info){.n_sockets = (uint32_t)f->n_sockets, .up = f->n_sockets > 0};
+    *info =
+        (struct rnet_listener_info){.n_sockets = (uint32_t)f->n_sockets, .up = f->n_sockets > 0};
     memcpy(info->name, f->name, sizeof(info->name));
     memcpy(info->sockets, f->sockets, sizeof(info->sockets));
     for (uint64_t i = 0; i < f->n_sockets; i++)

@@ -1,8 +1,9 @@
 /* Face A: a codec and a handler over the connection core.
  *
- * A peer that sends a frame byte by byte is judged by the frame's whole time, not by each read: word[0] of the slot's scratch is
- * when the wait began (its lowest bit: it began with the accept), 0 while no frame is under way; word[1] is the handler's own
- * deadline. The timer of the connection stands on the earlier of the two.
+ * A peer that sends a frame byte by byte is judged by the frame's whole time, not by each read:
+ * word[0] of the slot's scratch is when the wait began (its lowest bit: it began with the accept),
+ * 0 while no frame is under way; word[1] is the handler's own deadline. The timer of the connection
+ * stands on the earlier of the two.
  */
 #include <rnet/server.h>
 
@@ -22,7 +23,8 @@
 
 struct rnet_server {
     /* set once in rnet_server_open() */
-    struct rnet_protocol      protocol; /* each server has its own: the way from a connection to its server */
+    struct rnet_protocol
+        protocol; /* each server has its own: the way from a connection to its server */
     const struct rnet_codec  *codec;
     const struct rnet_handler *handler;
     struct rnet_listener     *listener;
@@ -34,7 +36,8 @@ static const struct rnet_server *server_of(struct rnet_conn conn)
 {
     const struct rnet_protocol *p = rnet_conn_protocol(conn);
 
-    return (const struct rnet_server *)(const void *)((const char *)p - offsetof(struct rnet_server, protocol));
+    return (const struct rnet_server *)(const void *)((const char *)p -
+                                                      offsetof(struct rnet_server, protocol));
 }
 
 /* ---- deadlines ---- */
@@ -52,10 +55,12 @@ static rn_time frame_deadline(const struct rnet_server *srv, uint64_t since, siz
 
     if (!since || span == RN_FOREVER)
         return RN_FOREVER;
-    return (rn_time)(since & ~UINT64_C(1)) + span + (rn_time)(arrived / (256 * 1024)) * srv->per_256k_ns;
+    return (rn_time)(since & ~UINT64_C(1)) + span +
+           (rn_time)(arrived / (256 * 1024)) * srv->per_256k_ns;
 }
 
-static void timer_set(const struct rnet_server *srv, struct rnet_conn conn, const struct rnet_conn_scratch *s, size_t arrived)
+static void timer_set(const struct rnet_server *srv, struct rnet_conn conn,
+                      const struct rnet_conn_scratch *s, size_t arrived)
 {
     const rn_time frame = frame_deadline(srv, s->word[0], arrived);
     const rn_time user = s->word[1] ? (rn_time)s->word[1] : RN_FOREVER;
@@ -88,7 +93,8 @@ static int on_open(struct rnet_conn conn, void *data)
     return srv->handler->on_open ? srv->handler->on_open(conn, data) : 0;
 }
 
-static void malformed(const struct rnet_server *srv, struct rnet_conn conn, void *data, int error, enum rnet_reason reason)
+static void malformed(const struct rnet_server *srv, struct rnet_conn conn, void *data, int error,
+                      enum rnet_reason reason)
 {
     if (srv->handler->on_malformed)
         srv->handler->on_malformed(conn, data, error);
@@ -133,7 +139,8 @@ static void on_timer(struct rnet_conn conn, void *data)
     if (s->word[0] && rnet_conn_paused(conn)) /* we don't read: the peer cannot help it */
         wait_begin(s, first);
     if (frame_deadline(srv, s->word[0], rnet_conn_kept(conn)) <= now) {
-        malformed(srv, conn, data, -ETIMEDOUT, first ? RNET_REASON_FIRST_TIMEOUT : RNET_REASON_FRAME_TIMEOUT);
+        malformed(srv, conn, data, -ETIMEDOUT,
+                  first ? RNET_REASON_FIRST_TIMEOUT : RNET_REASON_FRAME_TIMEOUT);
         return;
     }
     if (s->word[1] && (rn_time)s->word[1] <= now) {
@@ -177,7 +184,8 @@ static void server_init(struct rnet_server *srv, const struct rnet_server_option
     srv->protocol.limits.input_max = (uint32_t)srv->frame_max + HEADER_MAX;
 }
 
-int rnet_server_open(const struct rnet_server_options *o, struct rnet_server **ret_server, size_t *reterr_index)
+int rnet_server_open(const struct rnet_server_options *o, struct rnet_server **ret_server,
+                     size_t *reterr_index)
 {
     struct rnet_listener_options lo;
     struct rnet_server *srv;
@@ -246,7 +254,8 @@ void rnet_server_closep(struct rnet_server **server)
 int rnet_server_write_frame(struct rnet_conn conn, struct rn_slice payload)
 {
     const uint32_t n = (uint32_t)payload.len;
-    const uint8_t header[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    const uint8_t header[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+                               (uint8_t)n};
 
     if (payload.len > UINT32_MAX)
         return -EMSGSIZE;

@@ -189,7 +189,8 @@ TASK_TEST(a_frame_of_zero_bytes_is_a_frame)
 TASK_TEST(a_frame_of_the_largest_size_passes_and_one_more_byte_is_refused_at_its_header)
 {
     struct book b = {0};
-    CLEANUP(rnet_server_closep) struct rnet_server *srv = serve_with(&b, (struct rnet_server_options){.frame_max = 300000});
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv = serve_with(&b, (struct rnet_server_options){.frame_max = 300000});
     CLEANUP(rnet_stream_closep) struct rnet_stream *s = dial(srv);
     CLEANUP(freep) uint8_t *large = calloc(1, 300000);
     CLEANUP(freep) uint8_t *back = NULL;
@@ -210,8 +211,9 @@ TASK_TEST(a_frame_of_the_largest_size_passes_and_one_more_byte_is_refused_at_its
 TASK_TEST(a_slow_frame_is_refused_by_its_whole_time)
 {
     struct book b = {0};
-    CLEANUP(rnet_server_closep) struct rnet_server *srv =
-        serve_with(&b, (struct rnet_server_options){.frame_ns = 100 * RN_MS, .first_ns = RN_FOREVER});
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv = serve_with(
+        &b, (struct rnet_server_options){.frame_ns = 100 * RN_MS, .first_ns = RN_FOREVER});
     CLEANUP(rnet_stream_closep) struct rnet_stream *s = dial(srv);
 
     OK(rnet_stream_write_frame(s, RN_SLICE_LITERAL("quick"), SOON));
@@ -231,7 +233,8 @@ TASK_TEST(a_slow_frame_is_refused_by_its_whole_time)
 TASK_TEST(who_sends_nothing_after_the_accept_is_closed)
 {
     struct book b = {0};
-    CLEANUP(rnet_server_closep) struct rnet_server *srv = serve_with(&b, (struct rnet_server_options){.first_ns = 50 * RN_MS});
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv = serve_with(&b, (struct rnet_server_options){.first_ns = 50 * RN_MS});
     CLEANUP(rnet_stream_closep) struct rnet_stream *s = dial(srv);
     char byte;
 
@@ -243,8 +246,9 @@ TASK_TEST(who_sends_nothing_after_the_accept_is_closed)
 TASK_TEST(an_idle_connection_between_frames_has_no_deadline_but_the_handlers_own)
 {
     struct book b = {0};
-    CLEANUP(rnet_server_closep) struct rnet_server *srv =
-        serve_with(&b, (struct rnet_server_options){.first_ns = 30 * RN_MS, .frame_ns = 30 * RN_MS});
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv = serve_with(
+        &b, (struct rnet_server_options){.first_ns = 30 * RN_MS, .frame_ns = 30 * RN_MS});
     CLEANUP(rnet_stream_closep) struct rnet_stream *s = dial(srv);
 
     OK(rnet_stream_write_frame(s, RN_SLICE_LITERAL("here"), SOON));

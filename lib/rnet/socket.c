@@ -1,7 +1,8 @@
 /* Sockets as both faces want them.
  *
- * Options are set on the listening socket and inherited by what it accepts (Linux): no system call per connection for them.
- * Urgent data stays in line, else a peer's MSG_OOB would end a read early and the short-read rule would lose an edge.
+ * Options are set on the listening socket and inherited by what it accepts (Linux): no system call
+ * per connection for them. Urgent data stays in line, else a peer's MSG_OOB would end a read early
+ * and the short-read rule would lose an edge.
  */
 #include "internal.h"
 

@@ -8,7 +8,9 @@ static _Atomic uint64_t reasons[RNET_REASON_MAX];
 
 uint64_t rnet_counter(enum rnet_counter counter)
 {
-    return (unsigned)counter < RNET_COUNTER_MAX ? atomic_load_explicit(&counters[counter], memory_order_relaxed) : 0;
+    return (unsigned)counter < RNET_COUNTER_MAX
+               ? atomic_load_explicit(&counters[counter], memory_order_relaxed)
+               : 0;
 }
 
 void rnet_count(enum rnet_counter counter)
@@ -28,7 +30,9 @@ const char *rnet_counter_name(enum rnet_counter counter)
 
 uint64_t rnet_reason_count(enum rnet_reason reason)
 {
-    return (unsigned)reason < RNET_REASON_MAX ? atomic_load_explicit(&reasons[reason], memory_order_relaxed) : 0;
+    return (unsigned)reason < RNET_REASON_MAX
+               ? atomic_load_explicit(&reasons[reason], memory_order_relaxed)
+               : 0;
 }
 
 void rnet__reason_count(enum rnet_reason reason)

@@ -1,7 +1,8 @@
-/* Streams: what is common to all kinds, and the kind over a socket. Memory is in stream_memory.c, dialling in dial.c.
+/* Streams: what is common to all kinds, and the kind over a socket. Memory is in stream_memory.c,
+ * dialling in dial.c.
  *
- * A stream is a record over an rn_fd; bytes go between the socket and the caller's buffer, on whatever worker runs the task. No slot
- * and no buffer of a loop is touched.
+ * A stream is a record over an rn_fd; bytes go between the socket and the caller's buffer, on
+ * whatever worker runs the task. No slot and no buffer of a loop is touched.
  */
 #include <rnet/stream.h>
 
@@ -76,7 +77,8 @@ static int write_parts(struct rnet_stream *s, const struct iovec *iov, int n, rn
 int rnet_stream_writev(struct rnet_stream *s, const struct iovec *iov, int n, rn_time deadline)
 {
     for (int i = 0; i < n; i += IOV_MAX_HERE) {
-        const int r = write_parts(s, iov + i, n - i < IOV_MAX_HERE ? n - i : IOV_MAX_HERE, deadline);
+        const int r =
+            write_parts(s, iov + i, n - i < IOV_MAX_HERE ? n - i : IOV_MAX_HERE, deadline);
 
         if (r < 0)
             return r;
@@ -137,7 +139,8 @@ static ssize_t socket_readv(struct rnet_stream *s, const struct iovec *iov, int 
     return rn_fd_readv(fd_of(s), iov, n, deadline);
 }
 
-static ssize_t socket_writev(struct rnet_stream *s, const struct iovec *iov, int n, rn_time deadline)
+static ssize_t socket_writev(struct rnet_stream *s, const struct iovec *iov, int n,
+                             rn_time deadline)
 {
     if (n == 1)
         return rn_fd_send(fd_of(s), iov->iov_base, iov->iov_len, deadline);
@@ -159,7 +162,8 @@ static int socket_addr(struct rnet_stream *s, bool peer, struct rnet_addr *ret_a
 
     if (number < 0)
         return number;
-    r = peer ? rn_sys_getpeername(number, &a.sa.any, &a.len) : rn_sys_getsockname(number, &a.sa.any, &a.len);
+    r = peer ? rn_sys_getpeername(number, &a.sa.any, &a.len)
+             : rn_sys_getsockname(number, &a.sa.any, &a.len);
     if (r == 0)
         *ret_addr = a;
     return r;
@@ -245,8 +249,8 @@ static bool out_of_descriptors(int error)
 
 static bool ends_accepting(int error)
 {
-    return error == -ETIMEDOUT || error == -ECANCELED || error == -EBADF || error == -EBUSY || error == -EINVAL ||
-           error == -ENOTSOCK;
+    return error == -ETIMEDOUT || error == -ECANCELED || error == -EBADF || error == -EBUSY ||
+           error == -EINVAL || error == -ENOTSOCK;
 }
 
 int rnet_accept_number(struct rnet_acceptor *a, rn_time deadline, int *ret_number)

@@ -43,7 +43,8 @@ static void reader_trim(struct rnet_frame_reader *fr)
         rnet_frame_reader_fini(fr);
 }
 
-int rnet_frame_reader_next(struct rnet_frame_reader *fr, struct rn_slice *ret_frame, rn_time deadline)
+int rnet_frame_reader_next(struct rnet_frame_reader *fr, struct rn_slice *ret_frame,
+                           rn_time deadline)
 {
     reader_trim(fr);
     for (;;) {
@@ -79,14 +80,16 @@ int rnet_stream_write_frame(struct rnet_stream *s, struct rn_slice payload, rn_t
 {
     const uint32_t n = (uint32_t)payload.len;
     uint8_t header[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-    const struct iovec iov[2] = {{header, sizeof(header)}, {(void *)(uintptr_t)payload.data, payload.len}};
+    const struct iovec iov[2] = {{header, sizeof(header)},
+                                 {(void *)(uintptr_t)payload.data, payload.len}};
 
     if (payload.len > UINT32_MAX)
         return -EMSGSIZE;
     return rnet_stream_writev(s, iov, 2, deadline);
 }
 
-int rnet_stream_read_frame(struct rnet_stream *s, size_t frame_max, rn_time deadline, uint8_t **ret_payload, size_t *ret_len)
+int rnet_stream_read_frame(struct rnet_stream *s, size_t frame_max, rn_time deadline,
+                           uint8_t **ret_payload, size_t *ret_len)
 {
     uint8_t header[4], *payload;
     ssize_t n = rnet_stream_read(s, header, sizeof(header), deadline);

@@ -1,7 +1,8 @@
 /* A pair of streams in memory: each direction is a channel of pieces.
  *
- * Half-close is closing the sender, a peer that is gone is a closed receiver, back-pressure is the channel's: a stream's meaning is a
- * channel's meaning. A read that takes a part of a piece keeps the rest in the record.
+ * Half-close is closing the sender, a peer that is gone is a closed receiver, back-pressure is the
+ * channel's: a stream's meaning is a channel's meaning. A read that takes a part of a piece keeps
+ * the rest in the record.
  */
 #include <rnet/stream.h>
 
@@ -73,7 +74,8 @@ static ssize_t memory_readv(struct rnet_stream *s, const struct iovec *iov, int 
     return (ssize_t)rest_copy(m, iov, n);
 }
 
-static ssize_t memory_writev(struct rnet_stream *s, const struct iovec *iov, int n, rn_time deadline)
+static ssize_t memory_writev(struct rnet_stream *s, const struct iovec *iov, int n,
+                             rn_time deadline)
 {
     struct memory_stream *m = memory_of(s);
     struct piece p = {0};
@@ -147,7 +149,8 @@ int rnet_stream_pair(struct rnet_stream **ret_a, struct rnet_stream **ret_b)
     if (r == 0)
         r = rn_chan_open_elem(&piece_elem, PIECES, &b->tx, &a->rx);
     if (r == 0) {
-        const struct rn_end ends[] = {rn_end_tx(a->tx), rn_end_rx(a->rx), rn_end_tx(b->tx), rn_end_rx(b->rx)};
+        const struct rn_end ends[] = {rn_end_tx(a->tx), rn_end_rx(a->rx), rn_end_tx(b->tx),
+                                      rn_end_rx(b->rx)};
 
         r = rn_end_to_scope(ends, 4, rn_scope_self());
     }

@@ -38,8 +38,8 @@ static void pair_close(struct pair *pair)
 static const char *const kinds[] = {"tcp", "unix", "memory"};
 #define EACH_KIND(pair)                                                                            \
     for (size_t kind_ = 0; kind_ < 3; kind_++)                                                     \
-        for (bool once_ = (test_note("%s", kinds[kind_]), pair_open(pair, kinds[kind_]), true); once_; \
-             once_ = false, pair_close(pair))
+        for (bool once_ = (test_note("%s", kinds[kind_]), pair_open(pair, kinds[kind_]), true);    \
+             once_; once_ = false, pair_close(pair))
 
 TASK_TEST(bytes_go_both_ways)
 {
@@ -102,7 +102,8 @@ TASK_TEST(writing_to_a_peer_that_has_gone_is_an_error_and_no_signal)
     EACH_KIND (&p) {
         rnet_stream_closep(&p.b);
         do {
-            r = rnet_stream_writev(p.a, (struct iovec[]){{(void *)"a", 1}, {(void *)"b", 1}}, 2, SOON);
+            r = rnet_stream_writev(p.a, (struct iovec[]){{(void *)"a", 1}, {(void *)"b", 1}}, 2,
+                                   SOON);
             OK(rn_yield());
         } while (r == 0);
         TRUE(r == -EPIPE || r == -ECONNRESET);
@@ -121,7 +122,8 @@ static int send_pattern(void *arg)
 
     for (size_t at = 0; at < t->n;) {
         const size_t take = t->n - at < sizeof(block) ? t->n - at : sizeof(block);
-        const struct iovec iov[3] = {{block, take / 3}, {block, 0}, {block + take / 3, take - take / 3}};
+        const struct iovec iov[3] = {
+            {block, take / 3}, {block, 0}, {block + take / 3, take - take / 3}};
 
         for (size_t i = 0; i < take; i++)
             block[i] = (uint8_t)((at + i) * 7 >> 2);
@@ -272,7 +274,8 @@ TASK_TEST(a_frame_reader_gives_each_frame_and_the_end)
     struct rn_slice frame;
 
     EACH_KIND (&p) {
-        struct rnet_frame_reader fr = {.stream = p.b, .codec = &rnet_codec_length_prefixed, .frame_max = 100000};
+        struct rnet_frame_reader fr = {
+            .stream = p.b, .codec = &rnet_codec_length_prefixed, .frame_max = 100000};
         CLEANUP(freep) uint8_t *large = calloc(1, 100000);
 
         OK(rnet_stream_write(p.a, "\0\0\0\1a\0\0\0\0\0\0\0\2b", 14, SOON));
@@ -280,7 +283,8 @@ TASK_TEST(a_frame_reader_gives_each_frame_and_the_end)
         TRUE(rn_slice_eq_str(frame, "a"));
         EQ(rnet_frame_reader_next(&fr, &frame, SOON), 1);
         EQ(frame.len, 0);
-        ERR(rnet_frame_reader_next(&fr, &frame, rn_after(RN_MS)), ETIMEDOUT); /* half of it is kept */
+        ERR(rnet_frame_reader_next(&fr, &frame, rn_after(RN_MS)),
+            ETIMEDOUT); /* half of it is kept */
         OK(rnet_stream_write(p.a, "c", 1, SOON));
         EQ(rnet_frame_reader_next(&fr, &frame, SOON), 1);
         TRUE(rn_slice_eq_str(frame, "bc"));
@@ -301,8 +305,10 @@ TASK_TEST(a_frame_reader_ends_between_frames_and_refuses_what_is_too_large)
     struct rn_slice frame;
 
     EACH_KIND (&p) {
-        struct rnet_frame_reader fr = {.stream = p.b, .codec = &rnet_codec_length_prefixed, .frame_max = 10};
-        struct rnet_frame_reader back = {.stream = p.a, .codec = &rnet_codec_length_prefixed, .frame_max = 10};
+        struct rnet_frame_reader fr = {
+            .stream = p.b, .codec = &rnet_codec_length_prefixed, .frame_max = 10};
+        struct rnet_frame_reader back = {
+            .stream = p.a, .codec = &rnet_codec_length_prefixed, .frame_max = 10};
 
         OK(rnet_stream_write_frame(p.a, RN_SLICE_LITERAL("0123456789"), SOON));
         OK(rnet_stream_end(p.a));

@@ -1,4 +1,5 @@
-/* A protocol that keeps book of what it is told, for the tests of the connection core and of listeners. */
+/* A protocol that keeps book of what it is told, for the tests of the connection core and of
+ * listeners. */
 #pragma once
 
 #include <string.h>
@@ -89,7 +90,8 @@ static const struct rnet_protocol probe_protocol = {
     .on_close = probe_close,
 };
 
-static inline struct rnet_listener *probe_listen_on(const char *address, const struct rnet_protocol *protocol, struct probe *p)
+static inline struct rnet_listener *
+probe_listen_on(const char *address, const struct rnet_protocol *protocol, struct probe *p)
 {
     const struct rnet_listener_options o = {
         .name = "probe", .addrs = &address, .n_addrs = 1, .protocol = protocol, .data = p};

@@ -1,4 +1,5 @@
-/* Addresses as text: `127.0.0.1:4320`, `[::1]:4320`, `unix:/run/fettle.sock`. Port 0 picks a free one.
+/* Addresses as text: `127.0.0.1:4320`, `[::1]:4320`, `unix:/run/fettle.sock`. Port 0 picks a free
+ * one.
  *
  * An address is numeric here; names are looked up by rnet_dial() only.
  */
@@ -27,7 +28,8 @@ struct rnet_addr {
 /* 0; -EINVAL (not an address), -ENAMETOOLONG (a path that a socket cannot have). */
 RN_API int rnet_addr_parse(const char *text, struct rnet_addr *ret_addr);
 
-/* The text of `addr`; always ends `buf`, cut when n is too small. A unix socket without a name is "unix:". Returns buf. */
+/* The text of `addr`; always ends `buf`, cut when n is too small. A unix socket without a name is
+ * "unix:". Returns buf. */
 RN_API char *rnet_addr_format(const struct rnet_addr *addr, char *buf, size_t n);
 
 /* 127.0.0.0/8, ::1 (also as ::ffff:127.x), and unix sockets. */
@@ -37,4 +39,5 @@ RN_API bool rnet_addr_is_loopback(const struct rnet_addr *addr);
 RN_API uint16_t rnet_addr_port(const struct rnet_addr *addr);
 
 /* Split `host:port` or `[v6]:port`; the host is a name or number. 0, -EINVAL, -ENAMETOOLONG. */
-RN_API int rnet_addr_split(const char *text, char *ret_host, size_t host_max, char *ret_port, size_t port_max);
+RN_API int rnet_addr_split(const char *text, char *ret_host, size_t host_max, char *ret_port,
+                           size_t port_max);
