@@ -451,6 +451,36 @@ int rn_tx_push(struct rn_tx tx, const void *value, void *ret_evicted)
     return r;
 }
 
+static int evict_locked(struct rn__chans *cs, struct rn__chan *c, void *ret_evicted, uint64_t self, struct rn__after *after)
+{
+    if (c->n_ends[RN__RX] == 0)
+        return -EPIPE;
+    if (!c->ring || c->ring->count == 0)
+        return -EAGAIN;
+
+    int r = ring_take(cs, c, ret_evicted, self, after);
+    if (r == 0)
+        ring_refill(cs, c, after);
+    return r;
+}
+
+int rn_tx_evict(struct rn_tx tx, void *ret_evicted)
+{
+    struct rn__chans *cs = rn__chans_self();
+    struct rn__after after = {0};
+    struct rn__end_rec *rec;
+
+    int r = rn__end_lock(cs, rn_end_tx(tx), RN__TX, rn__owner_self(), &rec);
+    if (r < 0)
+        return r;
+
+    struct rn__chan *c = atomic_load_explicit(&rec->chan, memory_order_relaxed);
+    r = evict_locked(cs, c, ret_evicted, rn__owner_self(), &after);
+    rn_lock_release(&c->lock);
+    rn__after_run(cs, &after);
+    return r;
+}
+
 /* Numbers are for whoever knows a handle. */
 static int64_t chan_number(struct rn_end end, bool len)
 {

@@ -70,6 +70,10 @@ RN_API int rn_rx_try_recv(struct rn_rx rx, void *ret_value);
  * Returns 0 (sent), 1 (sent, *ret_evicted holds the value that had to go), -EPIPE, -EPERM, -EBADF. */
 RN_API int rn_tx_push(struct rn_tx tx, const void *value, void *ret_evicted);
 
+/* Take the oldest buffered value back without sending one: for queues that are also bounded by something else than their slots. Never
+ * suspends. 0, -EAGAIN (nothing is buffered), -EPIPE, -EPERM, -EBADF. */
+RN_API int rn_tx_evict(struct rn_tx tx, void *ret_evicted);
+
 /* One more end-point of the same kind, owned by the caller. 0, -EBADF, -ENOMEM. */
 RN_API int rn_tx_dup(struct rn_tx tx, struct rn_tx *ret_tx);
 RN_API int rn_rx_dup(struct rn_rx rx, struct rn_rx *ret_rx);
