@@ -233,15 +233,18 @@ static void read_head(struct ft_incoming *in)
     }
 }
 
-static void take_metrics(struct ft_session *s, const struct ft_incoming *in)
+/* False: they could not be taken, for want of memory. The agent resends in order on its next connection. */
+static bool take_metrics(struct ft_session *s, const struct ft_incoming *in)
 {
     struct ft_fault fault = {0};
 
     if (!in->head.has_custom || !rn_slice_eq_str(in->head.custom_capability, FT_CAPABILITY_PROCESS_METRICS) ||
         !rn_slice_eq_str(in->head.custom_type, FT_TYPE_PROCESS_METRICS))
-        return;
-    if (ft_intake_offer(s->owner->intake, &in->uid, in->head.custom_data, &fault) < 0)
-        log_debug("process metrics could not be taken", LOG_STR("why", ft_fault_text(fault.kind)));
+        return true;
+    int r = ft_intake_offer(s->owner->intake, &in->uid, in->head.custom_data, &fault);
+    if (r == -EBADMSG)
+        log_debug("process metrics make no sense", LOG_STR("why", ft_fault_text(fault.kind)));
+    return r != -ENOMEM;
 }
 
 static enum ft_message_kind kind_of(const struct ft_incoming *in)
@@ -302,8 +305,10 @@ static void handle(struct ft_session *s, struct ft_incoming *in)
     count(s, kind_of(in));
     if (!s->agent && bind_agent(s, in, &is_new) != 0)
         return;
-    take_metrics(s, in);
-    take(s, in, is_new);
+    if (take_metrics(s, in))
+        take(s, in, is_new);
+    else
+        refuse_for_now(s, "the server has no memory for these metrics at the moment", RETRY_SHORT_NS, RNET_REASON_MEMORY);
 }
 
 static void handle_full(struct ft_session *s, struct rn_slice message)
