@@ -1,6 +1,7 @@
 /* The connection core, met by real sockets of the same process. */
 #include "testing.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -357,6 +358,38 @@ static int raw_dial(const struct rnet_listener *ln)
     number = (int)OK(rn_sys_socket(addr.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     OK(rn_sys_connect(number, &addr.sa.any, addr.len));
     return number;
+}
+
+static void raw_echo(int number)
+{
+    char byte;
+
+    EQ(rn_sys_send(number, "x", 1, 0), 1);
+    TASK_UNTIL(rn_sys_recv(number, &byte, 1, MSG_DONTWAIT) == 1);
+}
+
+TASK_TEST(a_connection_that_has_talked_and_is_idle_again_keeps_its_slot_only)
+{
+    enum { WARM = 64, MORE = 256 };
+    struct probe p = {.act = probe_echo};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
+    int numbers[WARM + MORE];
+    size_t before = 0;
+
+    if (test_sanitized())
+        SKIP("a sanitizer's heap cannot be measured so");
+    ln = probe_listen(&p);
+    for (int i = 0; i < WARM + MORE; i++) {
+        if (i == WARM)
+            before = mallinfo2().uordblks;
+        numbers[i] = raw_dial(ln);
+        raw_echo(numbers[i]);
+    }
+    /* Slots come in chunks of 128, so 256 more need two chunks, or three where one was just full. */
+    LE(mallinfo2().uordblks - before, 3 * 128 * 128 + 1024);
+    for (int i = 0; i < WARM + MORE; i++)
+        OK(rn_sys_close(numbers[i]));
+    TASK_UNTIL(rnet_listener_connections(ln) == 0);
 }
 
 TASK_TEST(a_reset_is_told_also_while_reading_is_paused)
