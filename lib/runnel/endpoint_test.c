@@ -237,7 +237,7 @@ struct loop_post {
     struct rn_tx   tx;
     struct rn_rx   rx;
     int            got;
-    bool           done;
+    _Atomic bool   done;
 };
 
 static void loop_callback(struct rn_post *post)
@@ -461,4 +461,22 @@ TASK_TEST(an_evicted_value_brings_its_end_points_to_who_pushed)
     OK(rn_tx_close(evicted.reply));
     EQ(rn_tx_push(tx, &(struct request){0}, NULL), 1);
     ERR(rn_rx_recv(second_rx, &v, RN_FOREVER), EPIPE);
+}
+
+static int leaves_in_root(void *arg)
+{
+    struct rn_tx tx;
+    struct rn_rx rx;
+    (void)arg;
+    OK(rn_chan_open_elem(&destroyed_elem, 1, &tx, &rx));
+    OK(rn_tx_send(tx, &(int){5}, RN_FOREVER));
+    OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(tx), rn_end_rx(rx)}, 2, rn_scope_self()));
+    return 0;
+}
+
+TEST(the_end_of_a_runtime_closes_what_its_root_scope_holds)
+{
+    OK(rn_run(&(const struct rn_options){.workers = 1}, leaves_in_root, NULL));
+    EQ(n_destroyed, 1);
+    EQ(destroyed[0], 5);
 }

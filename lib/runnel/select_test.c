@@ -209,7 +209,7 @@ static int select_never_or_mine(void *arg)
 /* Each of many selects waits on one common channel: taking its record out of that queue must not disturb the rest. */
 TASK_TEST(losers_leave_the_queue_from_its_middle)
 {
-    const size_t n = test_tasks(5000);
+    const size_t n = test_tasks(test_sanitized() ? 2000 : 5000);
     struct pair never = pair_open(0);
     CLEANUP(freep) struct many *m = calloc(n, sizeof(*m));
     CLEANUP(freep) struct rn_tx *tx = calloc(n, sizeof(*tx));

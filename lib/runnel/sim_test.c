@@ -18,13 +18,14 @@ struct value {
 
 enum fate { UNUSED, KEPT, SENT, RECEIVED, EVICTED, DESTROYED };
 
+/* The books are kept by all actors; atomic, so that a race detector looks at the channels only. */
 struct program {
-    uint64_t     random;
-    uint8_t      fate[VALUES_MAX];
-    uint32_t     n_values;
-    bool         pushes;
-    struct rn_tx tx[CHANS];
-    struct rn_rx rx[CHANS];
+    _Atomic uint64_t random;
+    _Atomic uint8_t  fate[VALUES_MAX];
+    _Atomic uint32_t n_values;
+    bool             pushes;
+    struct rn_tx     tx[CHANS];
+    struct rn_rx     rx[CHANS];
 };
 
 /* What the destructor reaches; one simulation runs at a time. */
@@ -40,10 +41,12 @@ struct actor {
 
 static uint32_t dice(struct program *p, uint32_t n)
 {
-    p->random ^= p->random << 13;
-    p->random ^= p->random >> 7;
-    p->random ^= p->random << 17;
-    return (uint32_t)(p->random >> 33) % n;
+    uint64_t x = p->random;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    p->random = x;
+    return (uint32_t)(x >> 33) % n;
 }
 
 static void fate_set(struct value v, enum fate from, enum fate to)
@@ -78,8 +81,9 @@ static rn_time some_deadline(struct program *p)
 static struct value value_new(struct actor *a, uint16_t chan)
 {
     struct program *p = a->p;
-    p->fate[p->n_values++] = SENT; /* before the call: whoever receives it may run first */
-    return (struct value){p->n_values, a->number, chan};
+    uint32_t number = ++p->n_values;
+    p->fate[number - 1] = SENT; /* before the call: whoever receives it may run first */
+    return (struct value){number, a->number, chan};
 }
 
 static int send_one(struct actor *a, uint16_t k)

@@ -50,8 +50,12 @@ void rn__chans_close(struct rn__chans *cs)
 
     /* Rings that hold each other's receivers can't be reached any more; their memory can. */
     uint32_t n = atomic_load(&cs->chans.end);
-    for (uint32_t i = 0; cs->chans.base && i < n; i++)
-        free(rn__chan_at(cs, i)->ring);
+    for (uint32_t i = 0; cs->chans.base && i < n; i++) {
+        struct rn__chan *c = rn__chan_at(cs, i);
+        rn_lock_acquire(&c->lock); /* for what the last task wrote */
+        free(c->ring);
+        rn_lock_release(&c->lock);
+    }
 
     slab_close(&cs->recs);
     slab_close(&cs->chans);
