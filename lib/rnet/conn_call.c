@@ -1,7 +1,8 @@
-/* Connections from elsewhere: what any thread may do goes through the inbox of the connection's loop.
+/* Connections from elsewhere: what any thread may do goes through the inbox of the connection's
+ * loop.
  *
- * A call holds the handle, not the slot: whether it still names a connection is judged on the loop, when
- * its turn comes. A call that comes too late is dropped and counted.
+ * A call holds the handle, not the slot: whether it still names a connection is judged on the loop,
+ * when its turn comes. A call that comes too late is dropped and counted.
  */
 #include "internal.h"
 

@@ -385,7 +385,8 @@ TASK_TEST(a_connection_that_has_talked_and_is_idle_again_keeps_its_slot_only)
         numbers[i] = raw_dial(ln);
         raw_echo(numbers[i]);
     }
-    /* Slots come in chunks of 128, so 256 more need two chunks, or three where one was just full. */
+    /* Slots come in chunks of 128, so 256 more need two chunks, or three where one was just full.
+     */
     LE(mallinfo2().uordblks - before, 3 * 128 * 128 + 1024);
     for (int i = 0; i < WARM + MORE; i++)
         OK(rn_sys_close(numbers[i]));
