@@ -1,8 +1,10 @@
 /* The debug window: a thread, a runtime of one worker, an HTTP server, three pages.
  *
- *     rnet_debug_serve() --thread--> rn_run(window) --bound--> serving --a byte in the pipe--> stopped --> joined
+ *     rnet_debug_serve() --thread--> rn_run(window) --bound--> serving --a byte in the pipe-->
+ * stopped --> joined
  *
- * Nothing here waits for the observed runtime: tasks, numbers and listeners are read from memory that is never unmapped.
+ * Nothing here waits for the observed runtime: tasks, numbers and listeners are read from memory
+ * that is never unmapped.
  */
 #include <rnet/debug.h>
 
@@ -28,20 +30,20 @@
 
 struct rnet_debug {
     /* set once in rnet_debug_serve() */
-    struct rn_runtime     *observed;
-    const char *const     *addrs; /* the caller's; used before it returns only */
-    size_t                 n_addrs;
+    struct rn_runtime *observed;
+    const char *const *addrs; /* the caller's; used before it returns only */
+    size_t n_addrs;
     struct rnet_collector *collectors;
-    size_t                 n_collectors;
-    pthread_t              thread;
-    int                    stop[2]; /* a pipe: the window's task takes [0] and reads, rnet_debug_stop() writes */
+    size_t n_collectors;
+    pthread_t thread;
+    int stop[2]; /* a pipe: the window's task takes [0] and reads, rnet_debug_stop() writes */
 
     /* lock */
     pthread_mutex_t lock;
-    pthread_cond_t  told;
-    bool            started;
-    int             result; /* of binding */
-    char            bound[RNET_LISTENER_ADDRS_MAX][RNET_ADDR_TEXT_MAX];
+    pthread_cond_t told;
+    bool started;
+    int result; /* of binding */
+    char bound[RNET_LISTENER_ADDRS_MAX][RNET_ADDR_TEXT_MAX];
 };
 
 /* ---- /metrics ---- */
@@ -59,19 +61,21 @@ static void serve_metrics(void *arg, struct rnet_http_request *req)
     for (size_t i = 0; i < d->n_collectors; i++)
         d->collectors[i].collect(d->collectors[i].arg, m);
     if (rnet_metrics_error(m) < 0)
-        (void)rnet_http_problem(req, 500, "a collector wrote what no reader would understand", NULL);
+        (void)rnet_http_problem(req, 500, "a collector wrote what no reader would understand",
+                                NULL);
     else
-        (void)rnet_http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", rnet_metrics_text(m));
+        (void)rnet_http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8",
+                                rnet_metrics_text(m));
 }
 
 /* ---- /debug/tasks ---- */
 
 struct page {
-    FILE    *out;
-    char    *text;
-    size_t   len;
+    FILE *out;
+    char *text;
+    size_t len;
     uint64_t seen, limit;
-    bool     json;
+    bool json;
 };
 
 static const char *state_name(enum rn_task_state state)
@@ -90,7 +94,8 @@ static void put_site_text(FILE *out, const char *what, const struct rn_site *sit
 /* As Go heads its stacks: "task 7 [chan recv, 12s]: name". */
 static void put_task_text(struct page *p, const struct rn_task_info *t)
 {
-    fprintf(p->out, "task %" PRIu32 " [%s", t->id, t->state == RN_TASK_PARKED ? rn_wait_name(t->wait) : state_name(t->state));
+    fprintf(p->out, "task %" PRIu32 " [%s", t->id,
+            t->state == RN_TASK_PARKED ? rn_wait_name(t->wait) : state_name(t->state));
     if (t->state == RN_TASK_PARKED && t->wait_ns >= RN_S)
         fprintf(p->out, ", %" PRId64 "s", t->wait_ns / RN_S);
     fprintf(p->out, "%s]: %s\n", t->dead ? ", leaked" : "", t->name);
@@ -98,7 +103,8 @@ static void put_task_text(struct page *p, const struct rn_task_info *t)
     put_site_text(p->out, "started at", t->born);
 }
 
-/* Names and paths of source files: nothing else can be in them, so this is all the escaping there is. */
+/* Names and paths of source files: nothing else can be in them, so this is all the escaping there
+ * is. */
 static void put_string(FILE *out, const char *text)
 {
     fputc('"', out);
@@ -133,7 +139,8 @@ static void put_task_json(struct page *p, const struct rn_task_info *t)
         put_string(p->out, rn_wait_name(t->wait));
     else
         fputs("null", p->out);
-    fprintf(p->out, ",\"wait_ns\":%" PRId64 ",\"leaked\":%s", t->wait_ns, t->dead ? "true" : "false");
+    fprintf(p->out, ",\"wait_ns\":%" PRId64 ",\"leaked\":%s", t->wait_ns,
+            t->dead ? "true" : "false");
     put_site_json(p->out, "waits_at", t->wait_site);
     put_site_json(p->out, "started_at", t->born);
     fputc('}', p->out);
@@ -174,7 +181,8 @@ static void send_page(struct rnet_http_request *req, struct page *p, const char 
 static void serve_tasks(void *arg, struct rnet_http_request *req)
 {
     struct rnet_debug *d = arg;
-    struct page p = {.limit = limit_of(req), .json = rn_slice_eq_str(rnet_http_query(req, "format"), "json")};
+    struct page p = {.limit = limit_of(req),
+                     .json = rn_slice_eq_str(rnet_http_query(req, "format"), "json")};
 
     p.out = open_memstream(&p.text, &p.len);
     if (!p.out) {
@@ -187,7 +195,8 @@ static void serve_tasks(void *arg, struct rnet_http_request *req)
     if (p.json)
         fprintf(p.out, "],\"total\":%" PRIu64 "}\n", p.seen);
     else if (p.seen > p.limit)
-        fprintf(p.out, "%" PRIu64 " tasks, the first %" PRIu64 " shown (?limit=N)\n", p.seen, p.limit);
+        fprintf(p.out, "%" PRIu64 " tasks, the first %" PRIu64 " shown (?limit=N)\n", p.seen,
+                p.limit);
     else
         fprintf(p.out, "%" PRIu64 " tasks\n", p.seen);
     send_page(req, &p, p.json ? "application/json" : "text/plain; charset=utf-8");
@@ -252,9 +261,21 @@ static int window(void *arg)
     CLEANUP(rnet_http_closep) struct rnet_http *server = NULL;
     struct rnet_debug *d = arg;
     const struct rnet_http_route routes[] = {
-        {.method = "GET", .pattern = "/metrics", .handler = serve_metrics, .arg = d, .stack = RN_STACK_256K},
-        {.method = "GET", .pattern = "/debug/tasks", .handler = serve_tasks, .arg = d, .stack = RN_STACK_256K},
-        {.method = "GET", .pattern = "/debug/leaks", .handler = serve_leaks, .arg = d, .stack = RN_STACK_256K},
+        {.method = "GET",
+         .pattern = "/metrics",
+         .handler = serve_metrics,
+         .arg = d,
+         .stack = RN_STACK_256K},
+        {.method = "GET",
+         .pattern = "/debug/tasks",
+         .handler = serve_tasks,
+         .arg = d,
+         .stack = RN_STACK_256K},
+        {.method = "GET",
+         .pattern = "/debug/leaks",
+         .handler = serve_leaks,
+         .arg = d,
+         .stack = RN_STACK_256K},
     };
     const struct rnet_http_options options = {
         .name = "debug",

@@ -23,7 +23,8 @@ static char *get(const struct rnet_debug *debug, const char *path)
     ssize_t n;
 
     OK(rnet_dial(rnet_debug_address(debug, 0), rn_after(10 * RN_S), &s));
-    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+             path);
     OK(rnet_stream_write(s, request, strlen(request), rn_after(10 * RN_S)));
     do {
         text = realloc(text, len + 65536);
@@ -45,8 +46,11 @@ static int answer = 42;
 static struct rnet_debug *serve(struct rn_runtime *observed)
 {
     static const struct rnet_collector collectors[] = {{put_a_family, &answer}};
-    const struct rnet_debug_options o = {
-        .addrs = addrs, .n_addrs = 1, .observed = observed, .collectors = collectors, .n_collectors = 1};
+    const struct rnet_debug_options o = {.addrs = addrs,
+                                         .n_addrs = 1,
+                                         .observed = observed,
+                                         .collectors = collectors,
+                                         .n_collectors = 1};
     struct rnet_debug *debug = NULL;
 
     OK(rnet_debug_serve(&o, &debug));
@@ -66,12 +70,25 @@ static bool has_series(const char *text, const char *name)
 
 TASK_TEST(every_promised_name_is_there_from_the_start)
 {
-    static const char *const names[] = {
-        "runnel_tasks{state=\"parked\"}", "runnel_tasks_leaked", "runnel_endpoints_unowned", "runnel_channels", "runnel_timers",
-        "runnel_worker_stalls_total", "runnel_parks_total{reason=\"chan\"}", "rnet_connections{listener=\"debug\"}",
-        "rnet_accept_pauses_total{reason=\"emfile\"}", "rnet_listener_up{listener=\"debug\"}", "rnet_stale_events_total",
-        "rnet_syscalls_total{call=\"recv\",result=\"ok\"}", "process_cpu_seconds_total", "process_resident_memory_bytes",
-        "process_virtual_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds", "test_answer"};
+    static const char *const names[] = {"runnel_tasks{state=\"parked\"}",
+                                        "runnel_tasks_leaked",
+                                        "runnel_endpoints_unowned",
+                                        "runnel_channels",
+                                        "runnel_timers",
+                                        "runnel_worker_stalls_total",
+                                        "runnel_parks_total{reason=\"chan\"}",
+                                        "rnet_connections{listener=\"debug\"}",
+                                        "rnet_accept_pauses_total{reason=\"emfile\"}",
+                                        "rnet_listener_up{listener=\"debug\"}",
+                                        "rnet_stale_events_total",
+                                        "rnet_syscalls_total{call=\"recv\",result=\"ok\"}",
+                                        "process_cpu_seconds_total",
+                                        "process_resident_memory_bytes",
+                                        "process_virtual_memory_bytes",
+                                        "process_open_fds",
+                                        "process_max_fds",
+                                        "process_start_time_seconds",
+                                        "test_answer"};
     CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
     CLEANUP(freep) char *text = get(debug, "/metrics");
 
@@ -154,8 +171,10 @@ static int leaking_app(void *arg)
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
     OK(rn_chan_open(sizeof(int), 0, &a.tx, &b.rx));
     OK(rn_chan_open(sizeof(int), 0, &b.tx, &a.rx));
-    OK(rn_go(scope, wait_for_each_other, &a, ((struct rn_end[]){rn_end_tx(a.tx), rn_end_rx(a.rx)}), 2));
-    OK(rn_go(scope, wait_for_each_other, &b, ((struct rn_end[]){rn_end_tx(b.tx), rn_end_rx(b.rx)}), 2));
+    OK(rn_go(scope, wait_for_each_other, &a, ((struct rn_end[]){rn_end_tx(a.tx), rn_end_rx(a.rx)}),
+             2));
+    OK(rn_go(scope, wait_for_each_other, &b, ((struct rn_end[]){rn_end_tx(b.tx), rn_end_rx(b.rx)}),
+             2));
     OK(rn_yield());
     {
         CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
@@ -183,7 +202,8 @@ TASK_TEST(the_window_answers_while_the_program_hangs)
 
     /* this task, and with it the only worker, stands still in system() */
     snprintf(command, sizeof(command),
-             "python3 -c \"import urllib.request as u; t=u.urlopen('http://%s/debug/tasks', timeout=10).read(); "
+             "python3 -c \"import urllib.request as u; t=u.urlopen('http://%s/debug/tasks', "
+             "timeout=10).read(); "
              "assert b'[running' in t, t\"",
              rnet_debug_address(debug, 0));
     EQ(system(command), 0);
@@ -211,8 +231,10 @@ TEST(the_writer_escapes_and_judges)
     EQ(rnet_metrics_error(m), 0);
     s = rnet_metrics_text(m);
     text = strndup((const char *)s.data, s.len);
-    STREQ(text, "# HELP a_total back\\\\slash and\\nline\n# TYPE a_total counter\n"
-                "a_total{l=\"q\\\"b\\\\n\\n\"} 18446744073709551615\n# HELP b b\n# TYPE b gauge\nb 0.1\n");
+    STREQ(
+        text,
+        "# HELP a_total back\\\\slash and\\nline\n# TYPE a_total counter\n"
+        "a_total{l=\"q\\\"b\\\\n\\n\"} 18446744073709551615\n# HELP b b\n# TYPE b gauge\nb 0.1\n");
     rnet_metrics_gauge(m, "b", "again", 1);
     ERR(rnet_metrics_error(m), EINVAL);
 }
@@ -235,6 +257,8 @@ TEST(a_histogram_counts_into_its_buckets)
     EQ(rnet_metrics_error(m), 0);
     s = rnet_metrics_text(m);
     text = strndup((const char *)s.data, s.len);
-    TRUE(strstr(text, "h_seconds_bucket{x=\"y\",le=\"0.001\"} 2\nh_seconds_bucket{x=\"y\",le=\"1\"} 3\n"
-                      "h_seconds_bucket{x=\"y\",le=\"+Inf\"} 4\nh_seconds_sum{x=\"y\"} 2.002000001\nh_seconds_count{x=\"y\"} 4\n"));
+    TRUE(strstr(text,
+                "h_seconds_bucket{x=\"y\",le=\"0.001\"} 2\nh_seconds_bucket{x=\"y\",le=\"1\"} 3\n"
+                "h_seconds_bucket{x=\"y\",le=\"+Inf\"} 4\nh_seconds_sum{x=\"y\"} "
+                "2.002000001\nh_seconds_count{x=\"y\"} 4\n"));
 }

@@ -2,8 +2,8 @@
 
 enum state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF, DONE };
 
-/* What may follow the digits: the end of the line, or an extension. White space may stand only before the ';' of one:
- * read_extension() sees to that. */
+/* What may follow the digits: the end of the line, or an extension. White space may stand only
+ * before the ';' of one: read_extension() sees to that. */
 static int end_digits(struct rnet__chunk *c, uint8_t b)
 {
     if (!c->digits || (b != '\r' && b != ';' && b != ' ' && b != '\t'))

@@ -1,15 +1,19 @@
 /* A connection that speaks HTTP/1.1, on its loop.
  *
- *      idle --first byte--> head --complete--> (body) --complete--> running --answer written--> idle
- *        \                    \                  \                     \--- Connection: close ---> ending
- *         \--idle_ns--> closed \--head_ns: 408    \--body_ns: 408
+ *     idle --first byte--> head --complete--> (body) --complete--> running --answer--> idle
+ *       \                   \                  \                     \------close-----> ending
+ *        \-- idle_ns: closed \-- head_ns: 408   \-- body_ns: 408
  *
- * The connection's `data` is the server while there is no request, and the request's record while there is one. Reading is
- * paused while a handler runs, so the kernel's buffer is what a client pipelines into. What is refused before its
- * body has been read ends the connection: whether a body still comes cannot be known.
+ * The connection's `data` is the server while there is no request, and the request's record while
+ * there is one. Reading is paused while a handler runs, so the kernel's buffer is what a client
+ * pipelines into. What is refused before its body has been read ends the connection: whether a body
+ * still comes cannot be known.
  *
- * The timer serves one purpose at a time. After an answer it looks every write_ns whether the output moves, and once it is
- * gone waits for the rest of idle_ns.
+ * A handler's task never touches the connection: its record goes home to the loop, at the end of
+ * the turn on the loop's own worker, through the inbox from another one.
+ *
+ * The timer serves one purpose at a time. After an answer it looks every write_ns whether the
+ * output moves, and once it is gone waits for the rest of idle_ns.
  */
 #include "http_conn.h"
 
@@ -19,11 +23,15 @@
 
 #include "internal.h"
 
+#define REQUEST_OF(node, member)                                                                   \
+    ((struct rnet_http_request *)(void *)((char *)(node)-offsetof(struct rnet_http_request,        \
+                                                                  member)))
+
 /* In the slot, while there is no request. */
 struct between {
     struct rnet__http_scan scan;
-    uint8_t                watched; /* the output of the last answer is looked after */
-    uint64_t               unsent;  /* when last looked at */
+    uint8_t watched; /* the output of the last answer is looked after */
+    uint64_t unsent; /* when last looked at */
 };
 _Static_assert(sizeof(struct between) <= sizeof(struct rnet_conn_scratch), "lies in the slot");
 
@@ -53,7 +61,8 @@ static struct rnet_http *server_of(void *data)
 static void wait_for_next(struct rnet_conn conn, struct rnet_http *server)
 {
     struct between *b = between_of(conn);
-    rn_time first = server->options.write_ns < server->options.idle_ns ? server->options.write_ns : server->options.idle_ns;
+    const struct rnet_http_options *o = &server->options;
+    rn_time first = o->write_ns < o->idle_ns ? o->write_ns : o->idle_ns;
 
     *b = (struct between){.watched = 1, .unsent = rnet_conn_unsent(conn)};
     rnet_conn_timer(conn, rn_loop_now() + first);
@@ -90,7 +99,8 @@ static void refuse(struct rnet_http_request *req, unsigned status, const char *d
 }
 
 /* Refuse where there is no record. */
-static void refuse_head(struct rnet_http *server, struct rnet_conn conn, int status, enum rnet_reason reason)
+static void refuse_head(struct rnet_http *server, struct rnet_conn conn, int status,
+                        enum rnet_reason reason)
 {
     rnet__response_refuse(server, conn, (unsigned)status);
     rnet_conn_end(conn, reason);
@@ -111,7 +121,12 @@ static void complete(struct rnet_http_request *req)
 
 static void complete_post(struct rn_post *post)
 {
-    complete((struct rnet_http_request *)(void *)((char *)post - offsetof(struct rnet_http_request, post)));
+    complete(REQUEST_OF(post, post));
+}
+
+static void complete_defer(struct rn_defer *defer)
+{
+    complete(REQUEST_OF(defer, defer));
 }
 
 static int run_handler(void *arg)
@@ -122,16 +137,19 @@ static int run_handler(void *arg)
     req->route->handler(req->route->arg, req);
     here = rnet__loop_self();
     if (here && here->id == req->conn.slot >> 24) {
-        complete(req);
+        req->defer.fn = complete_defer; /* at the end of this very turn, with the sends */
+        rn_loop_defer(&req->defer);
         return 0;
     }
     req->post.fn = complete_post;
-    return rnet__loop_post(req->conn.slot >> 24, &req->post); /* -ESHUTDOWN: it ends with everything else */
+    /* -ESHUTDOWN: the loop has ended, and the memory ends with everything else */
+    return rnet__loop_post(req->conn.slot >> 24, &req->post);
 }
 
 static void start(struct rnet_http_request *req)
 {
-    const struct rn_task_options options = {.name = req->route->pattern, .stack = req->route->stack, .ret_task = &req->task};
+    const struct rn_task_options options = {
+        .name = req->route->pattern, .stack = req->route->stack, .ret_task = &req->task};
 
     req->state = RNET__REQUEST_RUNNING;
     rnet_conn_timer(req->conn, RN_FOREVER);
@@ -156,14 +174,16 @@ static rn_time body_deadline(const struct rnet_http_request *req)
     return rn_loop_now() + req->server->options.body_ns + (rn_time)(most / 65536) * RN_S;
 }
 
-/* Take what belongs to the body. Returns how much that was; *ret_done when it is complete. < 0: the status. */
+/* Take what belongs to the body. Returns how much that was; *ret_done when it is complete. < 0: the
+ * status. */
 static ssize_t take_body(struct rnet_http_request *req, struct rn_slice in, bool *ret_done)
 {
     struct rn_slice left = in, data;
     int r = 0;
 
     if (!req->chunked) {
-        data = rn_slice(in.data, in.len < req->length - req->body_len ? in.len : (size_t)(req->length - req->body_len));
+        uint64_t missing = req->length - req->body_len;
+        data = rn_slice(in.data, in.len < missing ? in.len : (size_t)missing);
         r = rnet__request_append(req, data);
         *ret_done = req->body_len == req->length;
         return r < 0 ? r : (ssize_t)data.len;
@@ -207,7 +227,8 @@ static void begin_body(struct rnet_http_request *req)
 /* ---- the head ---- */
 
 /* 0: routed; else the status, told through *ret_allow when it is 405. */
-static int route(struct rnet_http_request *req, const struct rnet__path *path, char allow[RNET__ALLOW_MAX])
+static int route(struct rnet_http_request *req, const struct rnet__path *path,
+                 char allow[RNET__ALLOW_MAX])
 {
     struct rnet__match match;
     int r = path->n ? rnet__router_find(req->server->router, req->method, path, &match) : -404;
@@ -313,7 +334,8 @@ static void on_drain(struct rnet_conn conn, void *data)
         rnet_conn_resume(conn);
 }
 
-/* Nothing more will come. While a handler runs reading is paused, so this is a request cut short, or none. */
+/* Nothing more will come. While a handler runs reading is paused, so this is a request cut short,
+ * or none. */
 static void on_end(struct rnet_conn conn, void *data)
 {
     struct rnet_http_request *req = request_of(data);
@@ -379,7 +401,8 @@ static void on_close(struct rnet_conn conn, void *data, enum rnet_reason reason)
 
 const struct rnet_protocol rnet__http_protocol = {
     .name = "http/1.1",
-    .limits = {.output_max = 1u << 30}, /* one answer is active, and its size is the handler's affair */
+    /* one answer is active, and its size is the handler's affair */
+    .limits = {.output_max = 1u << 30},
     .on_open = on_open,
     .on_bytes = on_bytes,
     .on_drain = on_drain,

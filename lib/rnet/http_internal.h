@@ -1,7 +1,8 @@
 /* What the files of the HTTP server share: the server and the record of a request.
  *
- * Who touches a request: the loop of its connection until the handler starts, the handler until it returns, the loop again. The
- * one exception is `gone` and the task's name, which stay the loop's all the time.
+ * Who touches a request: the loop of its connection until the handler starts, the handler until it
+ * returns, the loop again. The one exception is `gone` and the task's name, which stay the loop's
+ * all the time.
  */
 #pragma once
 
@@ -63,30 +64,32 @@ struct rnet__pair {
 
 enum rnet__request_state { RNET__REQUEST_HEAD, RNET__REQUEST_BODY, RNET__REQUEST_RUNNING };
 
-/* The record and all that belongs to the head lie in one block:  record | head | fields | decoded path, query | pairs. */
+/* The record and all that belongs to the head lie in one block:  record | head | fields | decoded
+ * path, query | pairs. */
 struct rnet_http_request {
     RN_MAGIC; /* RNET__REQUEST_MAGIC */
 
     /* set once when the head is complete */
-    struct rnet_http        *server;
-    struct rnet_conn         conn;
-    int8_t                   class; /* of the block; -1: larger than any */
-    uint8_t                  minor; /* HTTP/1.minor */
-    bool                     is_head, chunked, keep_alive, expect_continue;
-    struct rn_slice          head, method, path;
-    struct rnet__http_field *fields;
-    struct rnet__pair       *query, *params;
-    uint16_t                 n_fields, n_query, n_params;
-    uint8_t                 *room, *room_end; /* the rest of the block */
+    struct rnet_http             *server;
+    struct rnet_conn              conn;
+    int8_t                        class; /* of the block; -1: larger than any */
+    uint8_t                       minor; /* HTTP/1.minor */
+    bool                          is_head, chunked, keep_alive, expect_continue;
+    struct rn_slice               head, method, path;
+    struct rnet__http_field      *fields;
+    struct rnet__pair            *query, *params;
+    uint16_t                      n_fields, n_query, n_params;
+    uint8_t                      *room, *room_end; /* the rest of the block */
     const struct rnet_http_route *route;
 
     /* the loop only */
     enum rnet__request_state state;
-    bool                     gone; /* the connection has died */
-    struct rn_post           post; /* its way home from another worker */
+    bool                     gone;  /* the connection has died */
+    struct rn_defer          defer; /* its way home on the loop's own worker ... */
+    struct rn_post           post;  /* ... and from another one */
     struct rn_task           task;
     struct rnet__chunk       chunk;
-    uint64_t                 length; /* of the body, RNET__HTTP_NO_LENGTH when chunked */
+    uint64_t                 length; /* of the body, UINT64_MAX when chunked */
     size_t                   body_max, body_cap;
 
     /* the loop, then the handler */
@@ -105,22 +108,29 @@ struct rnet_http_request {
 
 /* http_request.c */
 struct rnet__http_loop *rnet__http_loop_self(struct rnet_http *server);
-void rnet__http_loop_free(struct rnet__http_loop *loop);
-/* A record for a parsed head. 0; -503: no memory; -400: a query that cannot be read. From the loop. */
-int  rnet__request_new(struct rnet_http *server, struct rnet_conn conn, struct rn_slice head, const struct rnet__http_head *parsed,
-                       struct rnet_http_request **ret_req);
+void                    rnet__http_loop_free(struct rnet__http_loop *loop);
+/* A record for a parsed head. 0; -503: no memory; -400: a query that cannot be read. */
+int  rnet__request_new(struct rnet_http *server, struct rnet_conn conn, struct rn_slice head,
+                       const struct rnet__http_head *parsed, struct rnet_http_request **ret_req);
 void rnet__request_free(struct rnet_http_request *req);
 /* Keep what the router found. */
 void rnet__request_set_match(struct rnet_http_request *req, const struct rnet__match *match);
 /* 0, -413, -503. */
-int  rnet__request_append(struct rnet_http_request *req, struct rn_slice bytes);
+int   rnet__request_append(struct rnet_http_request *req, struct rn_slice bytes);
 void *rnet__request_room(struct rnet_http_request *req, size_t n);
 
 /* http_response.c */
-/* Write the answer of `req` (500 when there is none) to its connection. From the loop. What rnet_conn_writev() said. */
-int  rnet__response_write(struct rnet_http_request *req, bool keep_alive);
+/* Write the answer of `req` (500 when there is none) to its connection. From the loop. What
+ * rnet_conn_writev() said. */
+int rnet__response_write(struct rnet_http_request *req, bool keep_alive);
 /* A refusal before there is a record: a problem with "Connection: close". */
 void rnet__response_refuse(struct rnet_http *server, struct rnet_conn conn, unsigned status);
 
-enum rnet__http_count { RNET__HTTP_REQUESTS, RNET__HTTP_DROPPED, RNET__HTTP_SILENT, RNET__HTTP_CANCELLED, RNET__HTTP_COUNTS };
+enum rnet__http_count {
+    RNET__HTTP_REQUESTS,
+    RNET__HTTP_DROPPED,
+    RNET__HTTP_SILENT,
+    RNET__HTTP_CANCELLED,
+    RNET__HTTP_COUNTS
+};
 void rnet__http_count(enum rnet__http_count what);

@@ -1,3 +1,9 @@
+/* The head of a request, in two steps that never go back: see http_parse.h.
+ *
+ * What a byte may be part of is one table. The scan walks the bytes and knows lines only by their
+ * ends; the parse knows fields, and collects what decides about framing before it judges, so that
+ * "twice" and "both" are seen wherever they stand.
+ */
 #include "http_parse.h"
 
 #include <errno.h>
@@ -12,20 +18,20 @@ enum {
 };
 
 #define BETWEEN(c, a, b) ((c) >= (a) && (c) <= (b))
-#define ALNUM(c) (BETWEEN(c, '0', '9') || BETWEEN(c, 'a', 'z') || BETWEEN(c, 'A', 'Z'))
-#define IS_TOKEN(c)                                                                                 \
-    (ALNUM(c) || (c) == '!' || BETWEEN(c, '#', '\'') || (c) == '*' || (c) == '+' || (c) == '-' || (c) == '.' || (c) == '^' ||  \
-     (c) == '_' || (c) == '`' || (c) == '|' || (c) == '~')
+#define ALNUM(c)         (BETWEEN(c, '0', '9') || BETWEEN(c, 'a', 'z') || BETWEEN(c, 'A', 'Z'))
+#define IS_TOKEN(c)                                                                                \
+    (ALNUM(c) || (c) == '!' || BETWEEN(c, '#', '\'') || (c) == '*' || (c) == '+' || (c) == '-' ||  \
+     (c) == '.' || (c) == '^' || (c) == '_' || (c) == '`' || (c) == '|' || (c) == '~')
 #define IS_TEXT(c) ((c) == '\t' || ((c) >= ' ' && (c) != 127))
-#define IS_TARGET(c)                                                                                \
-    (BETWEEN(c, '!', '~') && (c) != '"' && (c) != '#' && (c) != '<' && (c) != '>' && (c) != '\\' && (c) != '^' && (c) != '`' && \
-     !BETWEEN(c, '{', '}'))
-#define IS_HOST(c)                                                                                  \
-    (ALNUM(c) || (c) == '!' || BETWEEN(c, '$', '.') || (c) == ':' || (c) == ';' || (c) == '=' || (c) == '[' || (c) == ']' ||    \
-     (c) == '_' || (c) == '~')
+#define IS_TARGET(c)                                                                               \
+    (BETWEEN(c, '!', '~') && (c) != '"' && (c) != '#' && (c) != '<' && (c) != '>' &&               \
+     (c) != '\\' && (c) != '^' && (c) != '`' && !BETWEEN(c, '{', '}'))
+#define IS_HOST(c)                                                                                 \
+    (ALNUM(c) || (c) == '!' || BETWEEN(c, '$', '.') || (c) == ':' || (c) == ';' || (c) == '=' ||   \
+     (c) == '[' || (c) == ']' || (c) == '_' || (c) == '~')
 
-#define C1(c) (IS_TOKEN(c) * TOKEN | IS_TEXT(c) * TEXT | IS_TARGET(c) * TARGET | IS_HOST(c) * HOST)
-#define C4(c) C1(c), C1((c) + 1), C1((c) + 2), C1((c) + 3)
+#define C1(c)  (IS_TOKEN(c) * TOKEN | IS_TEXT(c) * TEXT | IS_TARGET(c) * TARGET | IS_HOST(c) * HOST)
+#define C4(c)  C1(c), C1((c) + 1), C1((c) + 2), C1((c) + 3)
 #define C16(c) C4(c), C4((c) + 4), C4((c) + 8), C4((c) + 12)
 #define C64(c) C16(c), C16((c) + 16), C16((c) + 32), C16((c) + 48)
 
@@ -113,7 +119,7 @@ static struct rn_slice trim(struct rn_slice s)
 
 struct request_line {
     struct rn_slice method, target;
-    uint8_t         minor;
+    uint8_t minor;
 };
 
 static int parse_version(struct rn_slice v, uint8_t *ret_minor)
@@ -130,7 +136,8 @@ static int parse_version(struct rn_slice v, uint8_t *ret_minor)
 
 static bool method_is_known(struct rn_slice m)
 {
-    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"};
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
+                                        "DELETE", "OPTIONS", "PATCH", "TRACE"};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (rn_slice_eq_str(m, known[i]))
@@ -138,8 +145,8 @@ static bool method_is_known(struct rn_slice m)
     return false;
 }
 
-/* method SP target SP version; exactly one space each. The version is judged before the method: what speaks another
- * protocol is told so. */
+/* method SP target SP version; exactly one space each. The version is judged before the method:
+ * what speaks another protocol is told so. */
 static int parse_request_line(struct rn_slice line, struct request_line *ret)
 {
     const uint8_t *a = memchr(line.data, ' ', line.len);
@@ -224,8 +231,8 @@ int rnet__http_scan(struct rnet__http_scan *s, struct rn_slice in)
 /* What the fields said that decides about framing, counted so that "twice" is seen. */
 struct framing {
     struct rn_slice host, length, coding;
-    unsigned        hosts, lengths, codings;
-    bool            close, keep_alive;
+    unsigned hosts, lengths, codings;
+    bool close, keep_alive;
 };
 
 static int parse_length(struct rn_slice v, uint64_t *ret_length)
@@ -260,7 +267,8 @@ static int read_connection(struct rn_slice v, struct framing *f)
     return 0;
 }
 
-static int note_field(struct rn_slice name, struct rn_slice value, struct framing *f, struct rnet__http_head *h)
+static int note_field(struct rn_slice name, struct rn_slice value, struct framing *f,
+                      struct rnet__http_head *h)
 {
     if (is_word(name, "host")) {
         f->hosts++;
@@ -281,9 +289,10 @@ static int note_field(struct rn_slice name, struct rn_slice value, struct framin
     return 0;
 }
 
-/* name ":" OWS value OWS, the name a token up to the very colon. A line that begins with a space is a folded one
- * (obs-fold), and fails as a name. */
-static int parse_field(struct rn_slice head, size_t from, size_t to, struct framing *f, struct rnet__http_head *h)
+/* name ":" OWS value OWS, the name a token up to the very colon. A line that begins with a space is
+ * a folded one (obs-fold), and fails as a name. */
+static int parse_field(struct rn_slice head, size_t from, size_t to, struct framing *f,
+                       struct rnet__http_head *h)
 {
     struct rn_slice line = cut(head, from, to);
     const uint8_t *colon = memchr(line.data, ':', line.len);
@@ -296,8 +305,9 @@ static int parse_field(struct rn_slice head, size_t from, size_t to, struct fram
         return -400;
     if (h->n_fields == RNET__HTTP_FIELDS_MAX)
         return -431;
-    h->fields[h->n_fields++] = (struct rnet__http_field){
-        (uint16_t)from, (uint16_t)name.len, (uint16_t)(value.data - head.data), (uint16_t)value.len};
+    h->fields[h->n_fields++] =
+        (struct rnet__http_field){(uint16_t)from, (uint16_t)name.len,
+                                  (uint16_t)(value.data - head.data), (uint16_t)value.len};
     return note_field(name, value, f, h);
 }
 
@@ -317,7 +327,9 @@ static int judge_framing(const struct framing *f, struct rnet__http_head *h)
     if (f->codings) {
         if (h->minor == 0)
             return -400;
-        if (!is_word(f->coding, "chunked")) /* "gzip, chunked" is legal, and not ours; "chunked, chunked" is not */
+        if (!is_word(
+                f->coding,
+                "chunked")) /* "gzip, chunked" is legal, and not ours; "chunked, chunked" is not */
             return rnet__http_is_token(f->coding) ? -501 : -400;
         h->chunked = true;
     }
@@ -349,9 +361,10 @@ static int split_path(struct rn_slice head, struct rn_slice path, struct rnet__h
     return 0;
 }
 
-/* http://authority/path?query: the authority must be what Host says, or there would be two. Where the path is empty it
- * stands for "/", and the last one of "://" serves as that. */
-static int split_absolute(struct rn_slice head, struct rn_slice target, struct rn_slice host, struct rnet__http_head *h)
+/* http://authority/path?query: the authority must be what Host says, or there would be two. Where
+ * the path is empty it stands for "/", and the last one of "://" serves as that. */
+static int split_absolute(struct rn_slice head, struct rn_slice target, struct rn_slice host,
+                          struct rnet__http_head *h)
 {
     size_t scheme = 0;
 
@@ -374,8 +387,8 @@ static int split_absolute(struct rn_slice head, struct rn_slice target, struct r
     return 0;
 }
 
-static int parse_target(struct rn_slice head, const struct request_line *line, const struct framing *f,
-                        struct rnet__http_head *h)
+static int parse_target(struct rn_slice head, const struct request_line *line,
+                        const struct framing *f, struct rnet__http_head *h)
 {
     if (line->target.data[0] == '/')
         return split_path(head, line->target, h);

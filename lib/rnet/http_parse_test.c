@@ -13,7 +13,7 @@
 /* One request head and the verdict that it must get, however it is cut. */
 struct vector {
     const char *name, *text;
-    int         status; /* 0: accepted */
+    int status; /* 0: accepted */
 };
 
 #define OK_HOST "Host: a\r\n"
@@ -33,30 +33,47 @@ static const struct vector vectors[] = {
     {"absolute form without path, with query", "GET https://a?q=1 HTTP/1.1\r\nHost: a\r\n\r\n", 0},
     {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 0},
     {"a length", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n", 0},
-    {"chunked, in any letters", "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", 0},
-    {"an expectation", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n", 0},
-    {"an unknown expectation in HTTP/1.0 is ignored", "PUT / HTTP/1.0\r\nContent-Length: 1\r\nExpect: cake\r\n\r\n", 0},
+    {"chunked, in any letters", "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+     0},
+    {"an expectation",
+     "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n", 0},
+    {"an unknown expectation in HTTP/1.0 is ignored",
+     "PUT / HTTP/1.0\r\nContent-Length: 1\r\nExpect: cake\r\n\r\n", 0},
 
-    {"length and coding", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-    {"coding and length", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n", 400},
-    {"two lengths", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 4\r\nContent-Length: 4\r\n\r\n", 400},
+    {"length and coding",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+    {"coding and length",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n", 400},
+    {"two lengths", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 4\r\nContent-Length: 4\r\n\r\n",
+     400},
     {"a list of lengths", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 4, 4\r\n\r\n", 400},
     {"a signed length", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: +4\r\n\r\n", 400},
     {"a negative length", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: -4\r\n\r\n", 400},
     {"a hexadecimal length", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 0x4\r\n\r\n", 400},
     {"an empty length", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length:\r\n\r\n", 400},
-    {"a length beyond 64 bits", "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 18446744073709551620\r\n\r\n", 400},
-    {"two codings", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-    {"a list of codings", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", 400},
-    {"chunked twice", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 400},
-    {"chunked with a parameter", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked;a=b\r\n\r\n", 400},
-    {"chunked behind a vertical tab", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: \vchunked\r\n\r\n", 400},
-    {"chunked in quotes", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: \"chunked\"\r\n\r\n", 400},
+    {"a length beyond 64 bits",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Content-Length: 18446744073709551620\r\n\r\n", 400},
+    {"two codings",
+     "PUT / HTTP/1.1\r\n" OK_HOST
+     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+     400},
+    {"a list of codings", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: gzip, chunked\r\n\r\n",
+     400},
+    {"chunked twice", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked, chunked\r\n\r\n",
+     400},
+    {"chunked with a parameter",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: chunked;a=b\r\n\r\n", 400},
+    {"chunked behind a vertical tab",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: \vchunked\r\n\r\n", 400},
+    {"chunked in quotes", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: \"chunked\"\r\n\r\n",
+     400},
     {"an empty coding", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding:\r\n\r\n", 400},
     {"an unknown coding", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: gzip\r\n\r\n", 501},
     {"identity", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding: identity\r\n\r\n", 501},
-    {"a coding in HTTP/1.0", "PUT / HTTP/1.0\r\n" OK_HOST "Transfer-Encoding: chunked\r\n\r\n", 400},
-    {"a coding's name with a space before the colon", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding : chunked\r\n\r\n", 400},
+    {"a coding in HTTP/1.0", "PUT / HTTP/1.0\r\n" OK_HOST "Transfer-Encoding: chunked\r\n\r\n",
+     400},
+    {"a coding's name with a space before the colon",
+     "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding : chunked\r\n\r\n", 400},
     {"a folded coding", "PUT / HTTP/1.1\r\n" OK_HOST "Transfer-Encoding:\r\n chunked\r\n\r\n", 400},
     {"a space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
     {"a space before the first name", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400},
@@ -97,13 +114,16 @@ static const struct vector vectors[] = {
     {"a version in small letters", "GET / http/1.1\r\nHost: a\r\n\r\n", 400},
     {"a fragment", "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"bytes above 127 in the target", "GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-    {"an unknown expectation", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: cake\r\n\r\n", 417},
-    {"a Connection that is no list of tokens", "GET / HTTP/1.1\r\nHost: a\r\nConnection: (x)\r\n\r\n", 400},
+    {"an unknown expectation",
+     "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: cake\r\n\r\n", 417},
+    {"a Connection that is no list of tokens",
+     "GET / HTTP/1.1\r\nHost: a\r\nConnection: (x)\r\n\r\n", 400},
     {"the first bytes of TLS", "\x16\x03\x01\x02", 400},
 };
 #define N_VECTORS (sizeof(vectors) / sizeof(vectors[0]))
 
-/* The verdict when the bytes come `step` at a time (0: at once): the length of the head, or the negated status; 0: more. */
+/* The verdict when the bytes come `step` at a time (0: at once): the length of the head, or the
+ * negated status; 0: more. */
 static int verdict(struct rn_slice in, size_t step, struct rnet__http_head *head)
 {
     struct rnet__http_scan scan = {0};
@@ -205,8 +225,9 @@ static struct rn_slice text_of(const char *text, struct rnet__http_span s)
 
 TEST(a_head_is_taken_apart)
 {
-    const char *text = "PUT /a%20b?x=1&y HTTP/1.1\r\nHost: h:1\r\nX-Empty:\r\nConnection: foo , Close\r\n"
-                       "Content-Length: 12\r\nExpect: 100-continue\r\n\r\n";
+    const char *text =
+        "PUT /a%20b?x=1&y HTTP/1.1\r\nHost: h:1\r\nX-Empty:\r\nConnection: foo , Close\r\n"
+        "Content-Length: 12\r\nExpect: 100-continue\r\n\r\n";
     struct rnet__http_head h;
 
     OK(verdict(rn_slice_str(text), 0, &h));
@@ -236,7 +257,7 @@ TEST(keep_alive_is_the_default_of_1_1_and_an_option_of_1_0)
 {
     static const struct {
         const char *text;
-        bool        keep;
+        bool keep;
     } cases[] = {
         {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true},
         {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false},
@@ -334,7 +355,8 @@ TEST(percent_signs_are_decoded_or_refused)
 
 /* ---- chunks ---- */
 
-/* Decode `text`, `step` bytes at a time; the data goes to `out`. 1: complete, with `*ret_used` bytes; 0: more; -400. */
+/* Decode `text`, `step` bytes at a time; the data goes to `out`. 1: complete, with `*ret_used`
+ * bytes; 0: more; -400. */
 static int unchunk(struct rn_slice text, size_t step, char *out, size_t *ret_used)
 {
     struct rnet__chunk c = {0};
@@ -342,7 +364,9 @@ static int unchunk(struct rn_slice text, size_t step, char *out, size_t *ret_use
     int r = 0;
 
     while (r == 0 && used < text.len) {
-        struct rn_slice in = rn_slice(text.data + used, step < text.len - used ? step : text.len - used), data;
+        struct rn_slice in = rn_slice(text.data + used,
+                                      step < text.len - used ? step : text.len - used),
+                        data;
         const uint8_t *from = in.data;
 
         r = rnet__chunk_next(&c, &in, &data);
@@ -357,7 +381,7 @@ static int unchunk(struct rn_slice text, size_t step, char *out, size_t *ret_use
 
 static const struct {
     const char *text, *data;
-    int         result;
+    int result;
 } chunked[] = {
     {"0\r\n\r\n", "", 1},
     {"5\r\nhello\r\n0\r\n\r\n", "hello", 1},
@@ -447,7 +471,8 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* Some bytes of a vector changed, in a block of just its size so that sanitizers see every step outside. */
+/* Some bytes of a vector changed, in a block of just its size so that sanitizers see every step
+ * outside. */
 static struct rn_slice mutate(const char *text, uint64_t *seed, uint8_t *room)
 {
     static const char spice[] = "\r\n\r\n:, \t;0f\x00\x7f\xffGET/HTTP";

@@ -14,7 +14,8 @@ static const size_t block_sizes[RNET__BLOCK_CLASSES] = {1024, 4096, 16384};
 
 struct rnet__http_loop *rnet__http_loop_self(struct rnet_http *server)
 {
-    struct rnet__http_loop **loop = &server->loops[rn_loop_index(rn_loop_self()) % RNET__HTTP_LOOPS_MAX];
+    struct rnet__http_loop **loop =
+        &server->loops[rn_loop_index(rn_loop_self()) % RNET__HTTP_LOOPS_MAX];
 
     if (!*loop)
         *loop = calloc(1, sizeof(**loop));
@@ -25,7 +26,7 @@ void rnet__http_loop_free(struct rnet__http_loop *loop)
 {
     if (!loop)
         return;
-    for (int class = 0; class < RNET__BLOCK_CLASSES; class++)
+    for (int class = 0; class < RNET__BLOCK_CLASSES; class ++)
         for (void *b = loop->blocks[class], *next; b; b = next) {
             memcpy(&next, b, sizeof(next));
             free(b);
@@ -40,7 +41,7 @@ static void *block_take(struct rnet_http *server, size_t size, int8_t *ret_class
     void *b;
 
     while (class < RNET__BLOCK_CLASSES && block_sizes[class] < size)
-        class++;
+        class ++;
     *ret_class = class == RNET__BLOCK_CLASSES ? -1 : class;
     if (*ret_class < 0)
         return malloc(size);
@@ -92,14 +93,17 @@ static struct rn_slice part_of(struct rn_slice head, struct rnet__http_span span
     return rn_slice(head.data + span.at, span.len);
 }
 
-/* Path and query are decoded into room of their own length; a path has at most as many parameters as slashes. */
-static size_t size_of_block(const struct rnet__http_head *parsed, struct rn_slice head, size_t n_query)
+/* Path and query are decoded into room of their own length; a path has at most as many parameters
+ * as slashes. */
+static size_t size_of_block(const struct rnet__http_head *parsed, struct rn_slice head,
+                            size_t n_query)
 {
     size_t slashes = count(part_of(head, parsed->path), '/');
     size_t n_params_max = slashes < RNET__SEGMENTS_MAX ? slashes : RNET__SEGMENTS_MAX;
 
-    return sizeof(struct rnet_http_request) + head.len + parsed->n_fields * sizeof(struct rnet__http_field) +
-           parsed->path.len + parsed->query.len + n_query * sizeof(struct rnet__pair) +
+    return sizeof(struct rnet_http_request) + head.len +
+           parsed->n_fields * sizeof(struct rnet__http_field) + parsed->path.len +
+           parsed->query.len + n_query * sizeof(struct rnet__pair) +
            n_params_max * sizeof(struct rnet__pair) + 64;
 }
 
@@ -141,8 +145,16 @@ static int read_query(struct rnet_http_request *req, struct rn_slice query, size
     return 0;
 }
 
-int rnet__request_new(struct rnet_http *server, struct rnet_conn conn, struct rn_slice head, const struct rnet__http_head *parsed,
-                      struct rnet_http_request **ret_req)
+/* Of a body in chunks it is not known: more than any limit. */
+static uint64_t body_length(const struct rnet__http_head *parsed)
+{
+    if (parsed->chunked)
+        return UINT64_MAX;
+    return parsed->content_length == RNET__HTTP_NO_LENGTH ? 0 : parsed->content_length;
+}
+
+int rnet__request_new(struct rnet_http *server, struct rnet_conn conn, struct rn_slice head,
+                      const struct rnet__http_head *parsed, struct rnet_http_request **ret_req)
 {
     struct rn_slice query = part_of(head, parsed->query);
     size_t n_query = parsed->has_query ? count(query, '&') + 1 : 0;
@@ -157,11 +169,19 @@ int rnet__request_new(struct rnet_http *server, struct rnet_conn conn, struct rn
     if (!req)
         return -503;
     *req = (struct rnet_http_request){
-        .magic = RNET__REQUEST_MAGIC, .server = server, .conn = conn, .class = class, .minor = parsed->minor, .chunked = parsed->chunked,
-        .keep_alive = parsed->keep_alive, .expect_continue = parsed->expect_continue, .n_fields = parsed->n_fields,
-        .length = parsed->chunked ? RNET__HTTP_NO_LENGTH : parsed->content_length == RNET__HTTP_NO_LENGTH ? 0 : parsed->content_length,
+        .magic = RNET__REQUEST_MAGIC,
+        .server = server,
+        .conn = conn,
+        .class = class,
+        .minor = parsed->minor,
+        .chunked = parsed->chunked,
+        .keep_alive = parsed->keep_alive,
+        .expect_continue = parsed->expect_continue,
+        .n_fields = parsed->n_fields,
+        .length = body_length(parsed),
         .body_max = server->options.body_max,
-        .room = (uint8_t *)(req + 1), .room_end = (uint8_t *)req + (class < 0 ? size : block_sizes[class]),
+        .room = (uint8_t *)(req + 1),
+        .room_end = (uint8_t *)req + (class < 0 ? size : block_sizes[class]),
     };
     atomic_fetch_add(&server->active, 1);
     rnet__http_count(RNET__HTTP_REQUESTS);
@@ -273,7 +293,8 @@ struct rn_slice rnet_http_query(const struct rnet_http_request *req, const char 
     return find_pair(req->query, req->n_query, name);
 }
 
-bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name, struct rn_slice *ret_value)
+bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name,
+                        struct rn_slice *ret_value)
 {
     if (i >= req->n_query)
         return false;

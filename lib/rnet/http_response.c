@@ -1,7 +1,7 @@
 /* Answers: what a handler says, and how it becomes bytes.
  *
- * The handler's part (extra fields, body) is made where it runs; the status line and the fields that frame the answer are
- * written on the loop, which alone knows whether the connection stays.
+ * The handler's part (extra fields, body) is made where it runs; the status line and the fields
+ * that frame the answer are written on the loop, which alone knows whether the connection stays.
  */
 #include "http_internal.h"
 
@@ -39,18 +39,47 @@ void rnet_http_stats(struct rnet_http_stats *ret_stats)
 const char *rnet_http_reason(unsigned status)
 {
     static const struct {
-        unsigned    status;
+        unsigned status;
         const char *reason;
     } reasons[] = {
-        {100, "Continue"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
-        {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {307, "Temporary Redirect"},
-        {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
-        {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-        {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
-        {422, "Unprocessable Content"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
-        {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+        {100, "Continue"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
         {507, "Insufficient Storage"},
     };
 
@@ -88,7 +117,8 @@ static int add_field(struct rnet_http_request *req, const char *name, const char
     if (!extra)
         return -ENOMEM;
     req->extra = extra;
-    req->extra_len = (uint16_t)(req->extra_len + sprintf(extra + req->extra_len, "%s: %s\r\n", name, value));
+    req->extra_len =
+        (uint16_t)(req->extra_len + sprintf(extra + req->extra_len, "%s: %s\r\n", name, value));
     return 0;
 }
 
@@ -101,7 +131,8 @@ int rnet_http_header(struct rnet_http_request *req, const char *name, const char
     return add_field(req, name, value);
 }
 
-int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body)
+int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type,
+                      struct rn_slice body)
 {
     CLEANUP(freep) char *out = NULL;
     int r;
@@ -139,13 +170,15 @@ static void put_json(FILE *out, const char *text)
     }
 }
 
-static int make_problem(unsigned status, const char *detail, const char *members, char **ret_text, size_t *ret_len)
+static int make_problem(unsigned status, const char *detail, const char *members, char **ret_text,
+                        size_t *ret_len)
 {
     FILE *out = open_memstream(ret_text, ret_len);
 
     if (!out)
         return -ENOMEM;
-    fprintf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u", rnet_http_reason(status), status);
+    fprintf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u",
+            rnet_http_reason(status), status);
     if (detail) {
         fputs(",\"detail\":\"", out);
         put_json(out, detail);
@@ -157,7 +190,8 @@ static int make_problem(unsigned status, const char *detail, const char *members
     return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail, const char *members)
+int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail,
+                      const char *members)
 {
     CLEANUP(freep) char *text = NULL;
     size_t len = 0;
@@ -166,7 +200,8 @@ int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char
     if (req->answered)
         return -EALREADY;
     r = make_problem(status, detail, members, &text, &len);
-    return r < 0 ? r : rnet_http_respond(req, status, "application/problem+json", rn_slice(text, len));
+    return r < 0 ? r
+                 : rnet_http_respond(req, status, "application/problem+json", rn_slice(text, len));
 }
 
 /* ---- the loop's side ---- */
@@ -174,7 +209,8 @@ int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char
 /* IMF-fixdate of this second; made once a second, and never from the locale. */
 static const char *date_now(struct rnet_http *server, char buf[40])
 {
-    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char days[] = "SunMonTueWedThuFriSat",
+                      months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct rnet__http_loop *loop = rnet__http_loop_self(server);
     time_t now = time(NULL);
     struct tm t;
@@ -182,8 +218,8 @@ static const char *date_now(struct rnet_http *server, char buf[40])
     if (loop && loop->date_s == now)
         return loop->date;
     gmtime_r(&now, &t);
-    snprintf(buf, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * t.tm_wday, t.tm_mday, months + 3 * t.tm_mon,
-             t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    snprintf(buf, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * t.tm_wday, t.tm_mday,
+             months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
     if (loop) {
         loop->date_s = now;
         memcpy(loop->date, buf, 40);
@@ -194,14 +230,15 @@ static const char *date_now(struct rnet_http *server, char buf[40])
 #define CLOSE "Connection: close\r\n"
 
 /* HTTP/1.1 is named whatever the request said (RFC 9110, 6.2). */
-static int put_head(struct rnet_http *server, char *buf, size_t n, unsigned status, size_t length, const char *connection)
+static int put_head(struct rnet_http *server, char *buf, size_t n, unsigned status, size_t length,
+                    const char *connection)
 {
     char date[40], framing[48] = "";
 
     if (status != 204 && status != 304)
         snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", length);
-    return snprintf(buf, n, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s%s", status, rnet_http_reason(status), date_now(server, date), framing,
-                    connection);
+    return snprintf(buf, n, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s%s", status, rnet_http_reason(status),
+                    date_now(server, date), framing, connection);
 }
 
 static void answer_silence(struct rnet_http_request *req)
@@ -218,16 +255,19 @@ static void answer_silence(struct rnet_http_request *req)
 
 int rnet__response_write(struct rnet_http_request *req, bool keep_alive)
 {
-    /* a client of HTTP/1.0 has to be told that it may go on */
-    const char *connection = !keep_alive ? CLOSE : req->minor == 0 ? "Connection: keep-alive\r\n" : "";
+    const char *connection = keep_alive ? "" : CLOSE;
     char head[256];
 
+    if (keep_alive && req->minor == 0) /* it has to be told that it may go on */
+        connection = "Connection: keep-alive\r\n";
     if (!req->answered)
         answer_silence(req);
     bool no_body = req->is_head || req->status == 204 || req->status == 304;
     int n = put_head(req->server, head, sizeof(head), req->status, req->out_len, connection);
     const struct rn_slice parts[] = {
-        rn_slice(head, (size_t)n), rn_slice(req->extra, req->extra_len), RN_SLICE_LITERAL("\r\n"),
+        rn_slice(head, (size_t)n),
+        rn_slice(req->extra, req->extra_len),
+        RN_SLICE_LITERAL("\r\n"),
         rn_slice(req->out, no_body ? 0 : req->out_len),
     };
     return rnet_conn_writev(req->conn, parts, 4);
@@ -236,10 +276,14 @@ int rnet__response_write(struct rnet_http_request *req, bool keep_alive)
 void rnet__response_refuse(struct rnet_http *server, struct rnet_conn conn, unsigned status)
 {
     char head[256], body[160];
-    int body_len = snprintf(body, sizeof(body), "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u}\n", rnet_http_reason(status), status);
+    int body_len =
+        snprintf(body, sizeof(body), "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u}\n",
+                 rnet_http_reason(status), status);
     int n = put_head(server, head, sizeof(head), status, (size_t)body_len, CLOSE);
     const struct rn_slice parts[] = {
-        rn_slice(head, (size_t)n), RN_SLICE_LITERAL("Content-Type: application/problem+json\r\n\r\n"), rn_slice(body, (size_t)body_len),
+        rn_slice(head, (size_t)n),
+        RN_SLICE_LITERAL("Content-Type: application/problem+json\r\n\r\n"),
+        rn_slice(body, (size_t)body_len),
     };
 
     (void)rnet_conn_writev(conn, parts, 3);

@@ -9,18 +9,18 @@
 
 struct segment {
     struct rn_slice text; /* the literal, or the parameter's name */
-    bool            param;
+    bool param;
 };
 
 struct entry {
     const struct rnet_http_route *route;
-    unsigned                      n;
-    struct segment                segments[RNET__SEGMENTS_MAX];
-    struct rn_slice               verb; /* of the last segment; len 0: none */
+    unsigned n;
+    struct segment segments[RNET__SEGMENTS_MAX];
+    struct rn_slice verb; /* of the last segment; len 0: none */
 };
 
 struct rnet__router {
-    size_t       n;
+    size_t n;
     struct entry entries[];
 };
 
@@ -54,7 +54,8 @@ static int compile(const struct rnet_http_route *route, struct entry *e)
     struct rn_slice left = rn_slice_str(route->pattern);
     int r;
 
-    if (!route->handler || !rnet__http_is_token(rn_slice_str(route->method)) || !left.len || left.data[0] != '/')
+    if (!route->handler || !rnet__http_is_token(rn_slice_str(route->method)) || !left.len ||
+        left.data[0] != '/')
         return -EINVAL;
     e->route = route;
     while (left.len) {
@@ -81,7 +82,8 @@ static int compare_slices(struct rn_slice a, struct rn_slice b)
     return c ? c : (a.len > b.len) - (a.len < b.len);
 }
 
-/* By shape, the more specific first: literals before parameters from left to right, a verb before none. */
+/* By shape, the more specific first: literals before parameters from left to right, a verb before
+ * none. */
 static int compare_shapes(const struct entry *a, const struct entry *b)
 {
     if (a->n != b->n)
@@ -107,9 +109,11 @@ static int compare_entries(const void *va, const void *vb)
     return c ? c : strcmp(a->route->method, b->route->method);
 }
 
-int rnet__router_new(const struct rnet_http_route routes[], size_t n, struct rnet__router **ret_router)
+int rnet__router_new(const struct rnet_http_route routes[], size_t n,
+                     struct rnet__router **ret_router)
 {
-    CLEANUP(freep) struct rnet__router *router = calloc(1, sizeof(*router) + n * sizeof(struct entry));
+    CLEANUP(freep)
+    struct rnet__router *router = calloc(1, sizeof(*router) + n * sizeof(struct entry));
     int r;
 
     if (!router)
@@ -137,7 +141,8 @@ void rnet__router_free(struct rnet__router *router)
 /* ---- paths ---- */
 
 /* Decode one segment; a ':' that was sent as such, the last one, is where a verb may begin. */
-static int decode_segment(struct rn_slice raw, uint8_t *room, size_t *ret_verb_at, struct rn_slice *ret)
+static int decode_segment(struct rn_slice raw, uint8_t *room, size_t *ret_verb_at,
+                          struct rn_slice *ret)
 {
     const uint8_t *colon = raw.len ? memrchr(raw.data, ':', raw.len) : NULL;
     size_t head_len = colon ? (size_t)(colon - raw.data) : raw.len;
@@ -160,12 +165,14 @@ int rnet__path_cut(struct rn_slice path, uint8_t *room, struct rnet__path *p)
     if (!path.len || path.data[0] != '/')
         return -404;
     for (size_t from = 1;;) {
-        const uint8_t *slash = from < path.len ? memchr(path.data + from, '/', path.len - from) : NULL;
+        const uint8_t *slash =
+            from < path.len ? memchr(path.data + from, '/', path.len - from) : NULL;
         size_t to = slash ? (size_t)(slash - path.data) : path.len;
 
         if (p->n == RNET__SEGMENTS_MAX)
             return -404;
-        if (decode_segment(rn_slice(path.data + from, to - from), room, &p->verb_at, &p->segments[p->n]) < 0)
+        if (decode_segment(rn_slice(path.data + from, to - from), room, &p->verb_at,
+                           &p->segments[p->n]) < 0)
             return -400;
         room += p->segments[p->n++].len;
         if (!slash)
@@ -176,7 +183,8 @@ int rnet__path_cut(struct rn_slice path, uint8_t *room, struct rnet__path *p)
 
 /* ---- finding ---- */
 
-/* What the last segment is to a pattern with a verb: itself without it. False when the verb isn't there. */
+/* What the last segment is to a pattern with a verb: itself without it. False when the verb isn't
+ * there. */
 static bool strip_verb(const struct entry *e, const struct rnet__path *p, struct rn_slice *last)
 {
     if (e->verb.len == 0)
@@ -226,8 +234,8 @@ static void allow_method(char allow[RNET__ALLOW_MAX], const char *method)
         sprintf(allow + n, "%s%s", n ? ", " : "", method);
 }
 
-static int find(const struct rnet__router *router, struct rn_slice method, const struct rnet__path *path,
-                struct rnet__match *m)
+static int find(const struct rnet__router *router, struct rn_slice method,
+                const struct rnet__path *path, struct rnet__match *m)
 {
     m->allow[0] = 0;
     for (size_t i = 0; i < router->n; i++) {
@@ -246,8 +254,8 @@ static int find(const struct rnet__router *router, struct rn_slice method, const
     return m->allow[0] ? -405 : -404;
 }
 
-int rnet__router_find(const struct rnet__router *router, struct rn_slice method, const struct rnet__path *path,
-                      struct rnet__match *m)
+int rnet__router_find(const struct rnet__router *router, struct rn_slice method,
+                      const struct rnet__path *path, struct rnet__match *m)
 {
     int r = find(router, method, path, m);
 

@@ -1,8 +1,9 @@
 /* The server: opening, draining, closing.
  *
- * Handlers are born in a scope of the server's own, inside the one that the user named. Only a task inside that can open it: the
- * keeper, which holds the scope, waits for the end of the server, and closes it. It speaks through one channel: the scope's name
- * comes out of it once, and its end says that no handler is left.
+ * Handlers are born in a scope of the server's own, inside the one that the user named. Only a task
+ * inside that can open it: the keeper, which holds the scope, waits for the end of the server, and
+ * closes it. It speaks through one channel: the scope's name comes out of it once, and its end says
+ * that no handler is left.
  */
 #include "http_conn.h"
 
@@ -12,6 +13,8 @@
 #include <base/cleanup.h>
 #include <runnel/loop.h>
 #include <runnel/runtime.h>
+
+#define CLOSE_NS_MAX (60 * RN_S)
 
 /* ---- the keeper ---- */
 
@@ -64,17 +67,21 @@ static int keeper_start(struct rnet_http *server)
     return r == -EPIPE ? -ENOMEM : r;
 }
 
-/* Cancel the handlers and wait for them. */
+/* Cancel the handlers and wait for them, and for their records to come home. Not cut short by a
+ * cancellation of the caller: the server's memory is still in use. */
 static void keeper_stop(struct rnet_http *server)
 {
+    bool shielded = rn_shield_begin(rn_after(CLOSE_NS_MAX)) == 0;
     struct rn_scope none;
 
     rn_tx_closep(&server->keeper_stop);
-    if (server->keeper_done.gen && rn_shield_begin(rn_after(60 * RN_S)) == 0) {
+    if (server->keeper_done.gen)
         (void)rn_rx_recv(server->keeper_done, &none, RN_FOREVER);
-        rn_shield_end();
-    }
     rn_rx_closep(&server->keeper_done);
+    while (atomic_load(&server->active) > 0 && rn_sleep(rn_after(RN_MS)) == 0)
+        ;
+    if (shielded)
+        rn_shield_end();
 }
 
 /* ---- the server ---- */
@@ -149,9 +156,8 @@ void rnet_http_close(struct rnet_http *server)
     atomic_store(&server->stopping, true);
     rnet_listener_close(server->listener);
     keeper_stop(server);
-    /* Handlers that ran on another worker have posted their records to the loop; let it get to them. */
-    while (atomic_load(&server->active) > 0 && rn_sleep(rn_after(RN_MS)) == 0)
-        ;
+    if (atomic_load(&server->active) > 0)
+        return; /* a handler doesn't end for a minute: what it uses must stay */
     for (size_t i = 0; i < RNET__HTTP_LOOPS_MAX; i++)
         rnet__http_loop_free(server->loops[i]);
     rnet__router_free(server->router);

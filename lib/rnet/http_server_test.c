@@ -16,11 +16,11 @@
 
 /* A server, and one client that speaks raw bytes to it. Everything runs on one worker. */
 struct bench {
-    struct rn_scope          scope;
-    struct rnet_http        *server;
-    struct rnet_stream      *client;
-    char                     buf[65536];
-    size_t                   len;
+    struct rn_scope scope;
+    struct rnet_http *server;
+    struct rnet_stream *client;
+    char buf[65536];
+    size_t len;
 };
 
 /* ---- handlers ---- */
@@ -84,16 +84,19 @@ static void large(void *arg, struct rnet_http_request *req)
 /* What the request looked like, as text. */
 static void describe(void *arg, struct rnet_http_request *req)
 {
-    struct rn_slice name, value, q = rnet_http_query(req, "q"), field = rnet_http_field(req, "x-FIELD");
+    struct rn_slice name, value, q = rnet_http_query(req, "q"),
+                                 field = rnet_http_field(req, "x-FIELD");
     char text[512];
     size_t i = 0;
     int n;
 
     (void)arg;
-    n = snprintf(text, sizeof(text), "%.*s %.*s q=%.*s field=%.*s peer=%d none=%d,%d", (int)rnet_http_method(req).len,
-                 rnet_http_method(req).data, (int)rnet_http_path(req).len, rnet_http_path(req).data, (int)q.len, q.data,
+    n = snprintf(text, sizeof(text), "%.*s %.*s q=%.*s field=%.*s peer=%d none=%d,%d",
+                 (int)rnet_http_method(req).len, rnet_http_method(req).data,
+                 (int)rnet_http_path(req).len, rnet_http_path(req).data, (int)q.len, q.data,
                  (int)field.len, field.data, strncmp(rnet_http_peer(req), "127.0.0.1:", 10) == 0,
-                 rnet_http_query(req, "zzz").data == NULL, rnet_http_query(req, "empty").data == NULL);
+                 rnet_http_query(req, "zzz").data == NULL,
+                 rnet_http_query(req, "empty").data == NULL);
     while (rnet_http_query_at(req, i, &name, &value))
         i++;
     n += snprintf(text + n, sizeof(text) - (size_t)n, " n=%zu", i);
@@ -173,7 +176,8 @@ static void send_text(struct bench *b, const char *text)
 /* One more piece into buf. 0 at the end. */
 static ssize_t more(struct bench *b)
 {
-    ssize_t n = rnet_stream_read(b->client, b->buf + b->len, sizeof(b->buf) - 1 - b->len, rn_after(20 * RN_S));
+    ssize_t n = rnet_stream_read(b->client, b->buf + b->len, sizeof(b->buf) - 1 - b->len,
+                                 rn_after(20 * RN_S));
 
     OK(n);
     b->len += (size_t)n;
@@ -191,7 +195,7 @@ static size_t length_of(const char *head)
 /* The next answer: its status; the body ends with NUL, for a moment. */
 struct answer {
     unsigned status;
-    char     head[4096], body[4096];
+    char head[4096], body[4096];
 };
 
 static struct answer *take_answer(struct bench *b, bool head_only)
@@ -245,7 +249,8 @@ static void expect_problem(struct bench *b, const char *text, unsigned status, b
         expect_end(b);
 }
 
-#define BENCH(...) CLEANUP(bench_free) struct bench *b = bench_new((struct rnet_http_options){__VA_ARGS__})
+#define BENCH(...)                                                                                 \
+    CLEANUP(bench_free) struct bench *b = bench_new((struct rnet_http_options){__VA_ARGS__})
 #define HOST "Host: test\r\n"
 
 /* ---- one request ---- */
@@ -276,7 +281,9 @@ TASK_TEST(what_a_handler_can_ask_is_what_was_sent)
 {
     BENCH(.head_ns = 0);
 
-    STREQ(ask(b, "GET /describe/%61/x?q=a%20b+c&empty=&&q=2&flag HTTP/1.1\r\n" HOST "X-Field:  v \r\n\r\n")->body,
+    STREQ(ask(b, "GET /describe/%61/x?q=a%20b+c&empty=&&q=2&flag HTTP/1.1\r\n" HOST
+                 "X-Field:  v \r\n\r\n")
+              ->body,
           "GET /describe/%61/x q=a b c field=v peer=1 none=1,0 n=4");
 }
 
@@ -372,11 +379,13 @@ TASK_TEST(close_is_kept_and_HTTP_1_0_closes_by_itself)
 {
     BENCH(.head_ns = 0);
 
-    TRUE(strstr(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n")->head, "Connection: close"));
+    TRUE(strstr(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n")->head,
+                "Connection: close"));
     expect_end(b);
     TRUE(strstr(ask(b, "GET /hello/x HTTP/1.0\r\n\r\n")->head, "Connection: close"));
     expect_end(b);
-    TRUE(strstr(ask(b, "GET /hello/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")->head, "Connection: keep-alive"));
+    TRUE(strstr(ask(b, "GET /hello/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")->head,
+                "Connection: keep-alive"));
     STREQ(ask(b, "GET /hello/y HTTP/1.0\r\n\r\n")->body, "y");
     expect_end(b);
 }
@@ -405,7 +414,8 @@ TASK_TEST(requests_behind_a_half_close_are_still_answered)
 {
     BENCH(.head_ns = 0);
 
-    send_text(b, "GET /hello/1 HTTP/1.1\r\n" HOST "\r\nGET /slow?ms=1 HTTP/1.1\r\n" HOST "\r\nGET /hello/2 HTTP/1.1\r\n" HOST "\r\n");
+    send_text(b, "GET /hello/1 HTTP/1.1\r\n" HOST "\r\nGET /slow?ms=1 HTTP/1.1\r\n" HOST
+                 "\r\nGET /hello/2 HTTP/1.1\r\n" HOST "\r\n");
     OK(rnet_stream_end(b->client));
     STREQ(take_answer(b, false)->body, "1");
     STREQ(take_answer(b, false)->body, "slept");
@@ -433,19 +443,28 @@ TASK_TEST(bodies_come_by_length_or_in_chunks)
 
     STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello")->body, "hello");
     STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n")->body, "");
-    STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: 1\r\n\r\n")->body, "hello");
+    STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST
+                 "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: 1\r\n\r\n")
+              ->body,
+          "hello");
     STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
-    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\nhe", 400, true);
+    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\nhe", 400,
+                   true);
 }
 
 TASK_TEST(a_body_over_the_limit_is_413)
 {
     BENCH(.body_max = 10);
 
-    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\nhello world", 413, true);
-    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n", 413, true);
+    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\nhello world", 413,
+                   true);
+    expect_problem(b,
+                   "POST /echo HTTP/1.1\r\n" HOST
+                   "Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n",
+                   413, true);
     expect_problem(b, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", 413, true);
-    STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhelloworld")->body, "helloworld");
+    STREQ(ask(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhelloworld")->body,
+          "helloworld");
 }
 
 TASK_TEST(a_client_that_expects_is_told_to_go_on_or_not)
@@ -459,9 +478,14 @@ TASK_TEST(a_client_that_expects_is_told_to_go_on_or_not)
     b->buf[b->len = 0] = 0;
     STREQ(ask(b, "ok")->body, "ok");
 
-    expect_problem(b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 67108864\r\nExpect: 100-continue\r\n\r\n", 413, true);
-    expect_problem(b, "PUT /nowhere HTTP/1.1\r\n" HOST "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n", 404, true);
-    expect_problem(b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nExpect: cake\r\n\r\n", 417, true);
+    expect_problem(
+        b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 67108864\r\nExpect: 100-continue\r\n\r\n",
+        413, true);
+    expect_problem(
+        b, "PUT /nowhere HTTP/1.1\r\n" HOST "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+        404, true);
+    expect_problem(b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nExpect: cake\r\n\r\n",
+                   417, true);
 }
 
 /* ---- refusals ---- */
@@ -477,7 +501,8 @@ TASK_TEST(unknown_paths_and_methods_are_refused_and_the_connection_stays)
     expect_problem(b, "GET /hello/%zz HTTP/1.1\r\n" HOST "\r\n", 400, false);
     expect_problem(b, "DELETE /echo HTTP/1.1\r\n" HOST "\r\n", 405, false);
     TRUE(strstr(ask(b, "DELETE /echo HTTP/1.1\r\n" HOST "\r\n")->head, "\r\nAllow: POST, PUT\r\n"));
-    TRUE(strstr(ask(b, "DELETE /hello/x HTTP/1.1\r\n" HOST "\r\n")->head, "\r\nAllow: GET, HEAD\r\n"));
+    TRUE(strstr(ask(b, "DELETE /hello/x HTTP/1.1\r\n" HOST "\r\n")->head,
+                "\r\nAllow: GET, HEAD\r\n"));
 }
 
 TASK_TEST(bad_heads_are_refused_and_the_connection_ends)
@@ -488,7 +513,9 @@ TASK_TEST(bad_heads_are_refused_and_the_connection_ends)
     expect_problem(b, "GET / HTTP/1.1\r\n\r\n", 400, true);
     expect_problem(b, "GET / HTTP/9.9\r\n" HOST "\r\n", 505, true);
     expect_problem(b, "BREW / HTTP/1.1\r\n" HOST "\r\n", 501, true);
-    expect_problem(b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, true);
+    expect_problem(
+        b, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400, true);
     expect_problem(b, "\x16\x03\x01", 400, true);
     sprintf(text, "GET /%030000d HTTP/1.1\r\n" HOST "\r\n", 1);
     expect_problem(b, text, 414, true);
@@ -502,7 +529,8 @@ static int only_friends(void *arg, struct rnet_http_request *req)
 
     (void)arg;
     EQ(rnet_http_body(req).len, 0);
-    return rn_slice_eq_str(token, "Bearer friend") ? 0 : rnet_http_problem(req, 401, NULL, NULL) == 0;
+    return rn_slice_eq_str(token, "Bearer friend") ? 0
+                                                   : rnet_http_problem(req, 401, NULL, NULL) == 0;
 }
 
 TASK_TEST(whoever_is_not_let_in_learns_nothing_else)
@@ -512,7 +540,8 @@ TASK_TEST(whoever_is_not_let_in_learns_nothing_else)
     expect_problem(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n", 401, false);
     expect_problem(b, "GET /nowhere HTTP/1.1\r\n" HOST "\r\n", 401, false);
     expect_problem(b, "PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", 401, true);
-    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "Authorization: Bearer friend\r\n\r\n")->body, "x");
+    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "Authorization: Bearer friend\r\n\r\n")->body,
+          "x");
 }
 
 static void elsewhere(void *arg, struct rnet_http_request *req)
@@ -523,7 +552,8 @@ static void elsewhere(void *arg, struct rnet_http_request *req)
 
 TASK_TEST(a_fallback_takes_the_paths_that_no_route_knows)
 {
-    static const struct rnet_http_route fallback = {.handler = elsewhere, .flags = RNET_HTTP_ON_LOOP};
+    static const struct rnet_http_route fallback = {.handler = elsewhere,
+                                                    .flags = RNET_HTTP_ON_LOOP};
     BENCH(.fallback = &fallback);
 
     STREQ(ask(b, "GET /assets/app.js HTTP/1.1\r\n" HOST "\r\n")->body, "/assets/app.js");
@@ -535,9 +565,12 @@ TASK_TEST(patterns_that_nobody_could_serve_are_refused_at_the_start)
 {
     static const char *const addrs[] = {"127.0.0.1:0"}, *const bad_addrs[] = {"nonsense"};
     static const struct rnet_http_route same[] = {
-        {.method = "GET", .pattern = "/a/{x}", .handler = hello}, {.method = "GET", .pattern = "/a/{y}", .handler = hello}};
-    static const struct rnet_http_route bad[] = {{.method = "GET", .pattern = "/a/{x}b", .handler = hello}};
-    struct rnet_http_options o = {.name = "x", .addrs = addrs, .n_addrs = 1, .routes = same, .n_routes = 2};
+        {.method = "GET", .pattern = "/a/{x}", .handler = hello},
+        {.method = "GET", .pattern = "/a/{y}", .handler = hello}};
+    static const struct rnet_http_route bad[] = {
+        {.method = "GET", .pattern = "/a/{x}b", .handler = hello}};
+    struct rnet_http_options o = {
+        .name = "x", .addrs = addrs, .n_addrs = 1, .routes = same, .n_routes = 2};
     struct rnet_http *server = NULL;
 
     ERR(rnet_http_open(&o, &server), EEXIST);
@@ -576,7 +609,8 @@ TASK_TEST(an_idle_connection_is_closed_without_a_word)
 TASK_TEST(a_client_that_does_not_read_is_cut)
 {
     size_t n = 64u << 20;
-    const struct rnet_http_route huge[] = {{.method = "GET", .pattern = "/", .handler = large, .arg = &n}};
+    const struct rnet_http_route huge[] = {
+        {.method = "GET", .pattern = "/", .handler = large, .arg = &n}};
     BENCH(.routes = huge, .n_routes = 1, .write_ns = 50 * RN_MS);
     uint64_t before = rnet_reason_count(RNET_REASON_WRITE_TIMEOUT);
 
@@ -597,7 +631,8 @@ static void reset(struct bench *b)
     for (int fd = 3; fd < 256 && found < 0; fd++) {
         struct rnet_addr a = {.len = sizeof(a.sa)};
 
-        if (rn_sys_getsockname(fd, &a.sa.any, &a.len) == 0 && a.len == mine.len && rnet_addr_port(&a) == rnet_addr_port(&mine))
+        if (rn_sys_getsockname(fd, &a.sa.any, &a.len) == 0 && a.len == mine.len &&
+            rnet_addr_port(&a) == rnet_addr_port(&mine))
             found = fd;
     }
     OK(found);

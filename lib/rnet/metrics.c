@@ -12,18 +12,19 @@
 #define FAMILIES_MAX 512
 
 struct rnet_metrics {
-    int         error; /* sticky */
-    FILE       *out;   /* onto text */
-    char       *text;
-    size_t      len;
+    int error; /* sticky */
+    FILE *out; /* onto text */
+    char *text;
+    size_t len;
     const char *family; /* the one begun */
-    size_t      n_names;
-    char       *names[FAMILIES_MAX]; /* owned: what has been begun so far */
+    size_t n_names;
+    char *names[FAMILIES_MAX]; /* owned: what has been begun so far */
 };
 
 const rn_time rnet_histogram_bounds[16] = {
-    100 * RN_US, 250 * RN_US, 1 * RN_MS,   2500 * RN_US, 5 * RN_MS, 10 * RN_MS, 25 * RN_MS, 50 * RN_MS,
-    100 * RN_MS, 250 * RN_MS, 500 * RN_MS, 1 * RN_S,     5 * RN_S,  10 * RN_S,  60 * RN_S,  300 * RN_S,
+    100 * RN_US, 250 * RN_US, 1 * RN_MS,   2500 * RN_US, 5 * RN_MS,   10 * RN_MS,
+    25 * RN_MS,  50 * RN_MS,  100 * RN_MS, 250 * RN_MS,  500 * RN_MS, 1 * RN_S,
+    5 * RN_S,    10 * RN_S,   60 * RN_S,   300 * RN_S,
 };
 
 int rnet_metrics_new(struct rnet_metrics **ret_metrics)
@@ -113,7 +114,8 @@ static int begin_family(struct rnet_metrics *m, const char *name)
     return 0;
 }
 
-void rnet_metrics_family(struct rnet_metrics *m, const char *name, enum rnet_metric_type type, const char *help)
+void rnet_metrics_family(struct rnet_metrics *m, const char *name, enum rnet_metric_type type,
+                         const char *help)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
     int r = begin_family(m, name);
@@ -128,8 +130,8 @@ void rnet_metrics_family(struct rnet_metrics *m, const char *name, enum rnet_met
 }
 
 /* name_suffix{labels,extra="..."} and a space. False when there is nothing to write it to. */
-static bool begin_sample(struct rnet_metrics *m, const char *suffix, const struct rnet_label labels[], size_t n,
-                         const struct rnet_label *extra)
+static bool begin_sample(struct rnet_metrics *m, const char *suffix,
+                         const struct rnet_label labels[], size_t n, const struct rnet_label *extra)
 {
     if (!m->family) {
         fail(m, -EINVAL);
@@ -159,19 +161,22 @@ static void put_value(FILE *out, double value)
         fprintf(out, "%.15g\n", value);
 }
 
-void rnet_metrics_count(struct rnet_metrics *m, const struct rnet_label labels[], size_t n, uint64_t value)
+void rnet_metrics_count(struct rnet_metrics *m, const struct rnet_label labels[], size_t n,
+                        uint64_t value)
 {
     if (begin_sample(m, "", labels, n, NULL))
         fprintf(m->out, "%" PRIu64 "\n", value);
 }
 
-void rnet_metrics_value(struct rnet_metrics *m, const struct rnet_label labels[], size_t n, double value)
+void rnet_metrics_value(struct rnet_metrics *m, const struct rnet_label labels[], size_t n,
+                        double value)
 {
     if (begin_sample(m, "", labels, n, NULL))
         put_value(m->out, value);
 }
 
-void rnet_metrics_counter(struct rnet_metrics *m, const char *name, const char *help, uint64_t value)
+void rnet_metrics_counter(struct rnet_metrics *m, const char *name, const char *help,
+                          uint64_t value)
 {
     rnet_metrics_family(m, name, RNET_COUNTER, help);
     rnet_metrics_count(m, NULL, 0, value);
@@ -196,7 +201,8 @@ void rnet_histogram_observe(struct rnet_histogram *h, rn_time span)
 }
 
 /* _count is the sum of the buckets that were read, so the two always agree. */
-void rnet_metrics_histogram(struct rnet_metrics *m, const struct rnet_label labels[], size_t n, const struct rnet_histogram *h)
+void rnet_metrics_histogram(struct rnet_metrics *m, const struct rnet_label labels[], size_t n,
+                            const struct rnet_histogram *h)
 {
     uint64_t total = 0;
     char bound[32];

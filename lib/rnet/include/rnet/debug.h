@@ -8,8 +8,8 @@
  *
  * A thread of its own runs a second runtime with one worker, which serves
  *
- *     /metrics        everything that runnel, rnet and the process can say, and what the collectors add (Prometheus' text)
- *     /debug/tasks    every task with state, wait, ages and sites (?format=json)
+ *     /metrics        everything that runnel, rnet and the process can say, and what the collectors
+ * add (Prometheus' text) /debug/tasks    every task with state, wait, ages and sites (?format=json)
  *     /debug/leaks    a leak check, made now: the groups of tasks that can never wake
  *
  * No lock of the observed runtime is ever taken.
@@ -22,7 +22,8 @@
 struct rnet_debug;
 struct rnet_metrics;
 
-/* Called on the debug thread for each /metrics: reads atomics and seqlocks only, takes no lock, does not wait. */
+/* Called on the debug thread for each /metrics: reads atomics and seqlocks only, takes no lock,
+ * does not wait. */
 struct rnet_collector {
     void (*collect)(void *arg, struct rnet_metrics *out);
     void *arg;
@@ -36,14 +37,16 @@ struct rnet_debug_options {
     size_t                       n_collectors;
 };
 
-/* Start. Blocks the calling thread for the moment that it takes to bind. 0, or what rnet_http_open() said; -EAGAIN where
- * no thread could be had. From a task or a plain thread. */
-RN_API int rnet_debug_serve(const struct rnet_debug_options *options, struct rnet_debug **ret_debug);
+/* Start. Blocks the calling thread for the moment that it takes to bind. 0, or what
+ * rnet_http_open() said; -EAGAIN where no thread could be had. From a task or a plain thread. */
+RN_API int rnet_debug_serve(const struct rnet_debug_options *options,
+                            struct rnet_debug              **ret_debug);
 /* The bound address `i`; NULL past the last. */
 RN_API const char *rnet_debug_address(const struct rnet_debug *debug, size_t i);
 /* Stop serving and join the thread. NULL is fine. */
 RN_API void rnet_debug_stop(struct rnet_debug *debug);
 RN_API void rnet_debug_stopp(struct rnet_debug **debug);
 
-/* What /metrics says of runnel, rnet and the process, for programs that have a page of their own. */
+/* What /metrics says of runnel, rnet and the process, for programs that have a page of their own.
+ */
 RN_API void rnet_debug_collect(struct rn_runtime *observed, struct rnet_metrics *out);

@@ -4,19 +4,22 @@
  *     {
  *         rnet_http_respond(req, 200, "text/plain", rnet_http_param(req, "name"));
  *     }
- *     static const struct rnet_http_route routes[] = {{.method = "GET", .pattern = "/hello/{name}", .handler = hello}};
+ *     static const struct rnet_http_route routes[] = {
+ *         {.method = "GET", .pattern = "/hello/{name}", .handler = hello},
+ *     };
  *     ...
- *     struct rnet_http_options o = {.name = "api", .addrs = addrs, .n_addrs = 1, .routes = routes, .n_routes = 1,
- *                                   .scope = scope};
+ *     struct rnet_http_options o = {.name = "api", .addrs = addrs, .n_addrs = 1,
+ *                                   .routes = routes, .n_routes = 1};
  *     r = rnet_http_open(&o, &server);
  *     ...
  *     rnet_http_stop(server, rn_after(5 * RN_S)); // answers what runs, closes the rest
  *     rnet_http_close(server);
  *
- * A handler is a task only while its request is active; an idle keep-alive connection costs its slot and no stack. One
- * request per connection is active; what a client pipelines behind it waits, and is answered in order. What could be
- * read in two ways is 400 and a close. Errors of the server's own are application/problem+json (RFC 9457). HEAD is
- * served by the GET route, without the body.
+ * A handler is a task only while its request is active; an idle keep-alive connection costs its
+ * slot and no stack. One request per connection is active; what a client pipelines behind it waits,
+ * and is answered in order. What could be read in two ways is 400 and a close. Errors of the
+ * server's own are application/problem+json (RFC 9457). HEAD is served by the GET route, without
+ * the body.
  */
 #pragma once
 
@@ -34,9 +37,10 @@ enum rnet_http_route_flags {
     RNET_HTTP_ON_LOOP = 1, /* the handler is a callback of the loop: it must not wait */
 };
 
-/* A pattern is literal segments and {parameters}, each one whole segment: "/api/v1/agents/{uid}". The last segment may
- * end in a verb, "/rollouts/{id}:pause"; a verb goes before the same pattern without, a literal before a parameter.
- * Segments are compared after percent-decoding. Nothing is normalised: "//", "." and ".." are segments like others. */
+/* A pattern is literal segments and {parameters}, each one whole segment: "/api/v1/agents/{uid}".
+ * The last segment may end in a verb, "/rollouts/{id}:pause"; a verb goes before the same pattern
+ * without, a literal before a parameter. Segments are compared after percent-decoding. Nothing is
+ * normalised: "//", "." and ".." are segments like others. */
 struct rnet_http_route {
     const char           *method;
     const char           *pattern;
@@ -53,38 +57,43 @@ struct rnet_http_options {
     size_t                        n_addrs;
     const struct rnet_http_route *routes; /* borrowed until rnet_http_close() */
     size_t                        n_routes;
-    const struct rnet_http_route *fallback; /* for a path that no route knows (any method); NULL: 404 */
+    /* for a path that no route knows, with any method; NULL: 404 */
+    const struct rnet_http_route *fallback;
 
-    /* Called on the loop with the complete head, before routing and before any of the body: to authenticate. 0 goes
-     * on. Else it has answered by rnet_http_respond() or rnet_http_problem(), and the request ends there. */
+    /* Called on the loop with the complete head, before routing and before any of the body: to
+     * authenticate. 0 goes on. Else it has answered by rnet_http_respond() or rnet_http_problem(),
+     * and the request ends there. */
     int (*before)(void *arg, struct rnet_http_request *req);
     void *before_arg;
 
-    struct rn_scope scope;           /* handler tasks are born in a scope inside it; all zero: the caller's own. If it is
-                                        cancelled so are the handlers */
-    size_t          body_max;        /* 0: 1 MiB */
-    uint32_t        connections_max; /* 0: 10,000 */
-    rn_time         head_ns;         /* from the first byte to the end of the head: 408; 0: 10 s */
-    rn_time         body_ns;         /* for the body, on top of 1 s per 64 KiB of it: 408; 0: 30 s */
-    rn_time         idle_ns;         /* between two requests: closed; 0: 60 s */
-    rn_time         write_ns;        /* without progress of the output: closed; 0: 30 s */
+    /* Handler tasks are born in a scope inside this one (all zero: the caller's own), and are
+     * cancelled with it. */
+    struct rn_scope scope;
+
+    size_t   body_max;        /* 0: 1 MiB */
+    uint32_t connections_max; /* 0: 10,000 */
+    rn_time  head_ns;         /* from the first byte to the end of the head: 408; 0: 10 s */
+    rn_time  body_ns;         /* for the body, on top of 1 s per 64 KiB of it: 408; 0: 30 s */
+    rn_time  idle_ns;         /* between two requests: closed; 0: 60 s */
+    rn_time  write_ns;        /* without progress of the output: closed; 0: 30 s */
 
     /* as in listener.h */
     void (*on_lost)(void *arg, const char *name, const char *address, const char *why);
     void   *on_lost_arg;
-    size_t *reterr_index; /* the address at fault when rnet_http_open() fails with it; may be NULL */
+    size_t *reterr_index; /* the address that rnet_http_open() failed with; may be NULL */
 };
 
 /* Bind and serve. From a task; stop and close are the same task's.
- * Returns: 0; -EINVAL (an address or a pattern that cannot be read), -EEXIST (two routes for one method and pattern),
- * -ENOMEM, -ECANCELED, or what bind() said. Suspends. */
+ * Returns: 0; -EINVAL (an address or a pattern that cannot be read), -EEXIST (two routes for one
+ * method and pattern), -ENOMEM, -ECANCELED, or what bind() said. Suspends. */
 RN_API int rnet_http_open(const struct rnet_http_options *options, struct rnet_http **ret_server);
 
 /* The address in force of listener `i`, with the port that was bound; NULL past the last. */
 RN_API const char *rnet_http_address(const struct rnet_http *server, size_t i);
 
-/* Drain: stop accepting, close idle connections, answer what runs with "Connection: close"; what is left at `deadline`
- * is cut and its handlers cancelled. Suspends; from a task. 0, -ETIMEDOUT (some were cut), -ECANCELED. */
+/* Drain: stop accepting, close idle connections, answer what runs with "Connection: close"; what is
+ * left at `deadline` is cut and its handlers cancelled. Suspends; from a task. 0, -ETIMEDOUT (some
+ * were cut), -ECANCELED. */
 RN_API int rnet_http_stop(struct rnet_http *server, rn_time deadline);
 
 /* Cut what is left, wait for the handlers, free. NULL is fine. Suspends; from a task. */
@@ -97,37 +106,50 @@ struct rnet_http_stats {
 };
 RN_API void rnet_http_stats(struct rnet_http_stats *ret_stats);
 
-/* ---- reading a request. Slices are valid until the handler returns; data is NULL where there is no such thing. ---- */
+/* ---- reading a request ---- */
+/* Slices are valid until the handler returns; data is NULL where there is no such thing. */
 
-RN_API struct rn_slice rnet_http_method(const struct rnet_http_request *req); /* "HEAD" stays HEAD */
-RN_API struct rn_slice rnet_http_path(const struct rnet_http_request *req);   /* as sent, without the query */
-/* The parameter of the pattern, percent-decoded. A decoded '/' or NUL is kept, for the handler to judge. */
+/* "HEAD" stays HEAD. */
+RN_API struct rn_slice rnet_http_method(const struct rnet_http_request *req);
+/* As sent, without the query. */
+RN_API struct rn_slice rnet_http_path(const struct rnet_http_request *req);
+/* The parameter of the pattern, percent-decoded. A decoded '/' or NUL is kept, for the handler to
+ * judge. */
 RN_API struct rn_slice rnet_http_param(const struct rnet_http_request *req, const char *name);
-/* The first such parameter of the query, percent-decoded ('+' is a space). Or by number, from 0: false past the last. */
+/* The first such parameter of the query, percent-decoded ('+' is a space). Or by number, from 0:
+ * false past the last. */
 RN_API struct rn_slice rnet_http_query(const struct rnet_http_request *req, const char *name);
-RN_API bool rnet_http_query_at(const struct rnet_http_request *req, size_t i, struct rn_slice *ret_name, struct rn_slice *ret_value);
+RN_API bool            rnet_http_query_at(const struct rnet_http_request *req, size_t i,
+                                          struct rn_slice *ret_name, struct rn_slice *ret_value);
 /* The first field of that name (letter case is ignored), trimmed. */
 RN_API struct rn_slice rnet_http_field(const struct rnet_http_request *req, const char *name);
-RN_API struct rn_slice rnet_http_body(const struct rnet_http_request *req); /* complete; empty in `before` */
-/* "127.0.0.1:51022". It costs a system call on the connection's loop, so it is asked for only when wanted; a handler task that may
- * run elsewhere has it only if `before` asked, else "". */
+/* Complete; empty in `before`. */
+RN_API struct rn_slice rnet_http_body(const struct rnet_http_request *req);
+/* "127.0.0.1:51022". It costs a system call on the connection's loop, so it is asked for only when
+ * wanted; a handler task that may run elsewhere has it only if `before` asked, else "". */
 RN_API const char *rnet_http_peer(struct rnet_http_request *req);
 
-/* ---- answering: exactly once. It leaves when the handler returns; one that returns without an answer is a 500, and
- * counted. When the connection dies the handler's task is cancelled. ---- */
+/* ---- answering: exactly once ---- */
+/* The answer leaves when the handler returns; one that returns without is a 500, and counted. When
+ * the connection dies the handler's task is cancelled. */
 
-/* An extra field of the coming answer. 0, -EINVAL (not a token, or CR, LF, NUL in the value; or a field that the
- * server writes itself: Content-Length, Connection, Date, Transfer-Encoding), -EALREADY (answered), -ENOSPC. */
+/* An extra field of the coming answer. 0, -EINVAL (not a token, or CR, LF, NUL in the value; or a
+ * field that the server writes itself: Content-Length, Connection, Date, Transfer-Encoding),
+ * -EALREADY (answered), -ENOSPC. */
 RN_API int rnet_http_header(struct rnet_http_request *req, const char *name, const char *value);
 
-/* Answer. `body` is copied; content_type may be NULL when it is empty. A late answer to a connection that has gone is
- * dropped and counted (and still 0). Suspends: no. 0, -EALREADY, -EINVAL (status outside of 200..599, a content type with
- * CR, LF or NUL), -ENOMEM (the client gets a 500). */
-RN_API int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type, struct rn_slice body);
+/* Answer. `body` is copied; content_type may be NULL when it is empty. A late answer to a
+ * connection that has gone is dropped and counted (and still 0). Suspends: no. 0, -EALREADY,
+ * -EINVAL (status outside of 200..599, a content type with CR, LF or NUL), -ENOMEM (the client gets
+ * a 500). */
+RN_API int rnet_http_respond(struct rnet_http_request *req, unsigned status,
+                             const char *content_type, struct rn_slice body);
 
-/* Answer with a problem (RFC 9457): {"type":"about:blank","title":...,"status":...,"detail":...}. `detail` may be
- * NULL; `members`, NULL or JSON text such as "\"errors\":[...]", is set in as it is. */
-RN_API int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail, const char *members);
+/* Answer with a problem (RFC 9457): {"type":"about:blank","title":...,"status":...,"detail":...}.
+ * `detail` may be NULL; `members`, NULL or JSON text such as "\"errors\":[...]", is set in as it
+ * is. */
+RN_API int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail,
+                             const char *members);
 
 /* "Not Found", or "Unknown". */
 RN_API const char *rnet_http_reason(unsigned status);
