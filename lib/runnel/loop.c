@@ -125,21 +125,25 @@ void rn_loop_defer(struct rn_defer *defer)
     w->loop.defers_tail = &defer->next;
 }
 
+/* What deferred work defers itself still belongs to this turn (an answer is written, then sent), but not without end. */
+#define DEFER_ROUNDS 3
+
 void rn__loop_defers_run(struct rn_loop *loop)
 {
-    struct rn_defer *list = loop->defers, *defer;
+    struct rn_defer *list, *defer;
 
-    if (!list)
-        return;
-    loop->defers = NULL;
-    loop->defers_tail = &loop->defers;
-    callbacks_begin(loop);
-    while ((defer = list)) {
-        list = defer->next;
-        defer->queued = false;
-        defer->fn(defer);
+    for (int round = 0; loop->defers && round < DEFER_ROUNDS; round++) {
+        list = loop->defers;
+        loop->defers = NULL;
+        loop->defers_tail = &loop->defers;
+        callbacks_begin(loop);
+        while ((defer = list)) {
+            list = defer->next;
+            defer->queued = false;
+            defer->fn(defer);
+        }
+        callbacks_end(loop);
     }
-    callbacks_end(loop);
 }
 
 void rn_pause_begin(struct rn_pause *pause, void (*wake)(struct rn_pause *pause))
