@@ -88,6 +88,26 @@ TASK_TEST(waiting_senders_keep_their_order_behind_a_full_buffer)
     OK(rn_scope_wait(s));
 }
 
+TASK_TEST(a_receive_from_a_full_buffer_lets_the_first_waiting_sender_go)
+{
+    struct daisy d = {.number = 2};
+    struct rn_tx tx;
+    struct rn_rx rx;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 2, &tx, &rx));
+    for (int i = 0; i < 2; i++)
+        OK(rn_tx_send(tx, &i, RN_FOREVER));
+    OK(rn_tx_dup(tx, &d.tx));
+    OK(GO(s, daisy_sender, &d, rn_end_tx(d.tx)));
+    TASK_UNTIL(tasks_parked() == 1);
+    for (int i = 0, got; i < 3; i++) {
+        OK(rn_rx_recv(rx, &got, RN_FOREVER));
+        EQ(got, i);
+        OK(rn_scope_wait(s));
+        EQ(rn_chan_len(rn_end_rx(rx)), 2 - i);
+    }
+}
+
 /* ---- Meeting ----------------------------------------------------------------------------------------------------------- */
 
 static _Atomic bool meeting_sent;
@@ -326,6 +346,37 @@ TASK_TEST(a_cancelled_task_gets_ecanceled_from_every_call_that_could_park)
     ERR(rn_tx_try_send(tx, &w.result), EPIPE);
 }
 
+struct consumer {
+    struct rn_rx in;
+    struct rn_tx out;
+};
+
+static int cancelled_user(void *arg)
+{
+    const struct consumer *c = arg;
+    int v = 1;
+    while (rn_cancelled() == 0)
+        rn_yield();
+    ERR(rn_tx_send(c->out, &v, RN_FOREVER), ECANCELED);
+    struct rn_case cases[] = {RN_CASE_SEND(c->out, &v)};
+    ERR(rn_select(cases, 1, RN_FOREVER), ECANCELED);
+    OK(rn_tx_send(c->out, &v, 0)); /* these can't park */
+    OK(rn_tx_try_send(c->out, &v));
+    ERR(rn_rx_recv(c->in, &v, RN_FOREVER), ECANCELED);
+    OK(rn_rx_recv(c->in, &v, 0));
+    return 0;
+}
+
+TASK_TEST(cancelled_means_even_what_would_succeed_at_once)
+{
+    struct consumer c;
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 2, &c.out, &c.in));
+    OK(GO(s, cancelled_user, &c, rn_end_tx(c.out), rn_end_rx(c.in)));
+    OK(rn_scope_cancel(s));
+    OK(rn_scope_wait(s));
+}
+
 struct cancel_race {
     struct rn_rx rx;
     int          result, got;
@@ -499,11 +550,6 @@ TASK_TEST(a_token_passes_a_chain_of_10000_tasks)
     EQ(token, n);
     OK(rn_scope_wait(s));
 }
-
-struct consumer {
-    struct rn_rx in;
-    struct rn_tx out;
-};
 
 static int consumer_work(void *arg)
 {

@@ -352,6 +352,21 @@ TASK_TEST(a_value_cannot_carry_what_its_sender_does_not_own)
     EQ(rn_chan_len(rn_end_tx(tx)), 0);
 }
 
+TASK_TEST(a_value_cannot_carry_one_end_point_twice)
+{
+    static const struct rn_elem two = {.size = 2 * sizeof(struct rn_tx), .n_ends = 2, .ends = {0, sizeof(struct rn_tx)}};
+    struct rn_tx tx, v[2];
+    struct rn_rx rx, other;
+    OK(rn_chan_open_elem(&two, 1, &tx, &rx));
+    OK(rn_chan_open(0, 1, &v[0], &other));
+    v[1] = v[0];
+    ERR(rn_tx_send(tx, v, RN_FOREVER), EINVAL);
+    OK(rn_tx_try_send(v[0], NULL));
+    OK(rn_tx_dup(v[0], &v[1]));
+    OK(rn_tx_send(tx, v, RN_FOREVER));
+    ERR(rn_tx_try_send(v[1], NULL), EPERM);
+}
+
 TASK_TEST(what_dies_in_the_buffer_is_closed)
 {
     struct rn_tx tx;

@@ -1,4 +1,5 @@
 /* What the leak check must call dead, and what it must not. Go's cases, and those that only explicit ownership can tell. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,6 @@ static char *report(int want)
 struct work {
     struct rn_tx tx, tx2;
     struct rn_rx rx, rx2;
-    struct rn_scope scope;
     rn_time      deadline;
 };
 
@@ -121,21 +121,29 @@ LEAK_TEST(a_select_is_dead_when_no_case_can_be_served)
 {
     struct work w = {0}, q = {0};
     SCOPE(s);
-    OK(rn_chan_open(sizeof(int), 0, &q.tx, &w.rx));
-    OK(rn_chan_open(sizeof(int), 0, &w.tx, &q.rx));
-    OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx)));
-    OK(GO(s, receives, &q, rn_end_rx(q.rx), rn_end_tx(q.tx))); /* w sends to q: both go on, then q waits */
-    TASK_UNTIL(tasks_parked() == 0 || tasks_parked() == 1);
-    TASK_UNTIL(dead() == 0);
-    OK(rn_scope_cancel(s));
-    rn_scope_wait(s);
-
-    SCOPE(alone);
     OK(rn_chan_open(sizeof(int), 0, &w.tx, &q.rx));
     OK(rn_chan_open(sizeof(int), 0, &q.tx, &w.rx));
-    OK(GO(alone, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_tx(q.tx), rn_end_rx(q.rx)));
+    OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_tx(q.tx), rn_end_rx(q.rx)));
     TASK_UNTIL(tasks_parked() == 1);
     EQ(dead(), 1);
+}
+
+LEAK_TEST(one_case_that_can_be_served_keeps_a_select_alive)
+{
+    for (int which = 0; which < 2; which++) {
+        struct work w = {0};
+        struct rn_tx tx;
+        struct rn_rx rx;
+        SCOPE(s);
+        OK(rn_chan_open(sizeof(int), 0, &w.tx, &rx));
+        OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+        if (which == 0)
+            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_tx(tx))); /* we could receive */
+        else
+            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_rx(rx))); /* we could send */
+        TASK_UNTIL(tasks_parked() == 1);
+        EQ(dead(), 0);
+    }
 }
 
 LEAK_TEST(a_select_without_cases_is_dead)
@@ -283,19 +291,65 @@ LEAK_TEST(the_end_of_a_loop_is_held_for_ever)
     EQ(dead(), 0);
 }
 
-LEAK_TEST(a_scope_holds_its_ends_as_long_as_someone_in_it_lives)
+/* Opens a scope with a task that lives (or none), gives it an end, and then waits for itself: dead, but its scope isn't. */
+static int opens_and_dies(void *arg)
 {
-    struct work w = {0}, busy = {.deadline = rn_after(1000 * RN_S)};
-    struct rn_tx tx, own;
+    struct work *w = arg;
+    struct work busy = {.deadline = w->deadline};
+    struct rn_tx own, hold;
     SCOPE(s);
-    SCOPE(waiters);
+    OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(w->tx)}, 1, s));
+    if (w->deadline) {
+        OK(rn_chan_open(sizeof(int), 0, &own, &busy.rx));
+        OK(GO(s, receives, &busy, rn_end_rx(busy.rx), rn_end_tx(own)));
+    }
+    OK(rn_chan_open(sizeof(int), 0, &hold, &busy.rx2));
+    return rn_rx_recv(busy.rx2, &(int){0}, RN_FOREVER);
+}
+
+LEAK_TEST(a_scope_holds_its_ends_while_a_task_in_it_lives)
+{
+    for (int lives = 0; lives < 2; lives++) {
+        struct work w = {0}, o = {.deadline = lives ? rn_after(1000 * RN_S) : 0};
+        SCOPE(s);
+        OK(rn_chan_open(sizeof(int), 0, &o.tx, &w.rx));
+        OK(GO(s, receives, &w, rn_end_rx(w.rx)));
+        OK(GO(s, opens_and_dies, &o, rn_end_tx(o.tx)));
+        TASK_UNTIL(tasks_parked() == (lives ? 3 : 2));
+        EQ(dead(), lives ? 1 : 2);
+    }
+}
+
+LEAK_TEST(a_scope_holds_its_ends_while_its_opener_lives)
+{
+    struct work w = {0};
+    struct rn_tx tx;
+    SCOPE(empty);
+    SCOPE(s);
     OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
-    OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(tx)}, 1, s));
-    OK(rn_chan_open(sizeof(int), 0, &own, &busy.rx));
-    OK(GO(s, receives, &busy, rn_end_rx(busy.rx), rn_end_tx(own)));
-    OK(GO(waiters, receives, &w, rn_end_rx(w.rx)));
-    TASK_UNTIL(tasks_parked() == 2);
+    OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(tx)}, 1, empty));
+    OK(GO(s, receives, &w, rn_end_rx(w.rx)));
+    TASK_UNTIL(tasks_parked() == 1);
     EQ(dead(), 0);
+}
+
+LEAK_TEST(a_live_task_may_close_the_end_it_shares_with_a_waiter)
+{
+    struct work w = {0}, d = {0}, busy = {.deadline = rn_after(1000 * RN_S)};
+    struct rn_tx tx, self, own;
+    SCOPE(shared);
+    SCOPE(s);
+    OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
+    OK(rn_end_to_scope((struct rn_end[]){rn_end_rx(w.rx)}, 1, shared));
+    OK(GO0(shared, receives, &w));
+    OK(rn_chan_open(sizeof(int), 0, &self, &d.rx));
+    OK(GO(s, receives, &d, rn_end_rx(d.rx), rn_end_tx(self), rn_end_tx(tx)));
+    TASK_UNTIL(tasks_parked() == 2);
+    EQ(dead(), 2);
+    OK(rn_chan_open(sizeof(int), 0, &own, &busy.rx));
+    OK(GO(shared, receives, &busy, rn_end_rx(busy.rx), rn_end_tx(own)));
+    TASK_UNTIL(tasks_parked() == 3);
+    EQ(dead(), 1);
 }
 
 static const struct rn_site idle_site = {"leak_test.c", "idle_by_design", 1, true};
@@ -316,6 +370,67 @@ LEAK_TEST(a_wait_that_is_idle_by_design_is_no_leak)
     OK(GO(s, idles, &w, rn_end_rx(w.rx), rn_end_tx(tx)));
     TASK_UNTIL(tasks_parked() == 1);
     EQ(dead(), 0);
+}
+
+/* ---- While everything moves --------------------------------------------------------------------------------------------- */
+
+struct ball {
+    struct rn_tx back; /* the way to answer: it goes to and fro with the ball */
+};
+static const struct rn_elem ball_elem = {.size = sizeof(struct ball), .n_ends = 1, .ends = {offsetof(struct ball, back)}};
+
+struct watch {
+    struct rn_runtime *rt;
+    _Atomic bool       done;
+    int                alarms;
+};
+
+/* Gets a ball with a sender in it, opens a channel, and sends the ball back with the sender of that. */
+static int plays(void *arg)
+{
+    struct work *w = arg;
+    struct rn_rx rx = w->rx;
+    struct ball ball;
+    while (rn_rx_recv(rx, &ball, RN_FOREVER) == 0) { /* until the scope is cancelled */
+        struct rn_tx to = ball.back;
+        OK(rn_rx_close(rx));
+        OK(rn_chan_open_elem(&ball_elem, 0, &ball.back, &rx));
+        if (rn_tx_send(to, &ball, RN_FOREVER) < 0)
+            break;
+        OK(rn_tx_close(to));
+    }
+    return 0;
+}
+
+static void *watches(void *arg)
+{
+    struct watch *w = arg;
+    const size_t n = test_tasks(test_sanitized() ? 1000 : 20000);
+    for (size_t i = 0; i < n; i++)
+        w->alarms += rn_leak_check(w->rt, NULL) != 0;
+    w->done = true;
+    return NULL;
+}
+
+LEAK_TEST(a_check_from_another_thread_raises_no_false_alarm)
+{
+    struct watch watch = {.rt = rn_runtime_self()};
+    struct work a = {0}, b = {0};
+    struct rn_tx to_a;
+    struct ball first;
+    pthread_t thread;
+    SCOPE(s);
+    OK(rn_chan_open_elem(&ball_elem, 0, &to_a, &a.rx));
+    OK(rn_chan_open_elem(&ball_elem, 0, &first.back, &b.rx));
+    OK(GO(s, plays, &a, rn_end_rx(a.rx)));
+    OK(GO(s, plays, &b, rn_end_rx(b.rx)));
+    OK(rn_tx_send(to_a, &first, RN_FOREVER));
+    OK(rn_tx_close(to_a));
+
+    EQ(pthread_create(&thread, NULL, watches, &watch), 0);
+    TASK_UNTIL(watch.done);
+    EQ(pthread_join(thread, NULL), 0);
+    EQ(watch.alarms, 0);
 }
 
 /* ---- The census and the policy ------------------------------------------------------------------------------------------ */
