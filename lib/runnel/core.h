@@ -171,8 +171,13 @@ struct rn__task {
 
     /* scope->rt->tree */
     struct list in_scope;
-} __attribute__((aligned(16)));
+};
 #define RN__TASK_MAGIC 0x7a5c0de1u
+
+static inline struct rn__task *rn__task_below(char *top)
+{
+    return (void *)(top - ((sizeof(struct rn__task) + 15) & ~(size_t)15)); /* the stack begins below it, aligned */
+}
 
 /* A shield covers the task now. */
 bool rn__task_shielded(const struct rn__task *t);

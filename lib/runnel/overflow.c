@@ -74,7 +74,7 @@ static void handler(int sig, siginfo_t *info, void *context)
         uint32_t           index;
 
         if (rt && rn__stacks_guard_hit(&rt->stacks, info->si_addr, &top, &size, &index)) {
-            const struct rn__task *t = (const void *)(top - sizeof(*t));
+            const struct rn__task *t = rn__task_below(top);
 
             if (t->magic == RN__TASK_MAGIC)
                 report(t, size);

@@ -249,6 +249,7 @@ static void runtime_wind_down(struct rn_runtime *rt)
 {
     struct rn_loop *loop = &rt->workers[0].loop;
 
+    rn__san_acquire(rt);
     atomic_store(&rt->ending, true);
     rn__pool_close(rt->pool);
     rn__loop_drain(loop);
@@ -256,8 +257,10 @@ static void runtime_wind_down(struct rn_runtime *rt)
     if (loop->ready)
         rn__loop_ready_run(loop);
     rn__ends_close_owner(rn__loop_owner(loop));
-    if (rt->root)
+    if (rt->root) {
+        rn__ends_close_owner(rn__scope_word(rt->root));
         rn__scope_free(rt->root);
+    }
 }
 
 static int runtime_work(struct rn_runtime *rt, struct main_call *call)

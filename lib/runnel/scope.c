@@ -122,7 +122,6 @@ void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result)
     bool          fail, wake;
     struct rn__key waiter;
 
-    rn__san_release(s);
     rn__lock(s->rt, &s->rt->tree);
     list_remove(&t->in_scope);
     s->n_tasks--;

@@ -114,12 +114,16 @@ static void task_main(void *arg)
 
     rn__san_arrive(&t->san, &t->home->san);
     rn__san_acquire(t);
+    rn__san_acquire(&t->home->loop.coarse); /* what callbacks did since the spawn */
     t->result = t->fn(t->arg);
 
     rn__scopes_close_opened(t);
     if (t->fds)
         rn__fds_close_list(t->home->rt, &t->fds);
     rn__ends_close_owner(rn__task_owner(t));
+    rn__san_release(t->scope);
+    rn__san_release(t->home->rt);
+    rn__san_release(t->stack.bottom); /* the next task on this stack comes after us */
     rn__leave(rn__worker_self(), RN__ACT_END);
     rn_unreachable("a task that has ended runs");
 }
@@ -127,11 +131,10 @@ static void task_main(void *arg)
 /* The struct at the top of the stack, in state FREE: nobody else sees it yet. */
 static struct rn__task *task_make(struct rn_runtime *rt, const struct rn__stack *stack, uint32_t id)
 {
-    struct rn__task  *t = (void *)(stack->top - sizeof(*t));
+    struct rn__task  *t = rn__task_below(stack->top);
     _Atomic uint64_t *word = &rt->words[rn__word_index(id)];
     uint64_t          epoch = (rn__word_epoch(atomic_load(word)) + 1) & RN__EPOCH_MASK;
 
-    _Static_assert(sizeof(struct rn__task) % 16 == 0 && _Alignof(struct rn__task) <= 16, "stacks begin aligned below it");
     rn__san_acquire(stack->bottom);
     *t = (struct rn__task){.magic = RN__TASK_MAGIC, .id = id, .gen = (uint32_t)epoch & 0xfffffff, .stack = *stack};
     list_init(&t->opened);
