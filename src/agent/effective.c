@@ -32,7 +32,7 @@ static int file_read(const struct ft_store *store, const struct ft_pair *pair, s
     struct ft_effective_file *f = &e->files[e->n];
     int r;
 
-    *f = (struct ft_effective_file){.name = pair->key, .body = FT_BUF_INIT(BODIES_BYTES_MAX + 65536)};
+    *f = (struct ft_effective_file){.name = pair->key, .body = FT_BUF_INIT(BODIES_BYTES_MAX)};
     r = ft_file_read(pair->value, BODIES_BYTES_MAX, &f->body, NULL);
     if (r == 0) {
         f->content_type = content_type(store, pair->key);

@@ -17,6 +17,8 @@
 
 #include <base/cleanup.h>
 
+#define READ_CHUNK 65536
+
 DEFINE_TRIVIAL_CLEANUP(DIR *, closedir);
 
 int ft_path_format(char *out, size_t size, const char *format, ...)
@@ -55,6 +57,28 @@ static int file_check(int fd, size_t max, struct ft_file_attrs *ret_attrs)
     return 0;
 }
 
+/* Until the end, which may have moved since the size was looked at. */
+static int read_all(int fd, size_t max, struct ft_buf *out)
+{
+    size_t from = out->len;
+
+    for (;;) {
+        size_t  room = out->max - out->len < READ_CHUNK ? out->max - out->len : READ_CHUNK;
+        char    beyond;
+        ssize_t n;
+        int     r = ft_buf_reserve(out, room);
+
+        if (r < 0)
+            return r;
+        n = room ? read(fd, out->data + out->len, room) : read(fd, &beyond, 1);
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        if (room == 0 || out->len - from + (size_t)n > max)
+            return -EFBIG;
+        out->len += (size_t)n;
+    }
+}
+
 int ft_file_read(const char *path, size_t max, struct ft_buf *out, struct ft_file_attrs *ret_attrs)
 {
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
@@ -65,15 +89,7 @@ int ft_file_read(const char *path, size_t max, struct ft_buf *out, struct ft_fil
     r = file_check(fd, max, ret_attrs);
     if (r < 0)
         return r;
-    for (;;) {
-        r = ft_buf_reserve(out, 65536);
-        if (r < 0)
-            return r == -E2BIG ? -EFBIG : r;
-        ssize_t n = read(fd, out->data + out->len, 65536);
-        if (n <= 0)
-            return n < 0 ? -errno : 0;
-        out->len += (size_t)n;
-    }
+    return read_all(fd, max, out);
 }
 
 static int write_all(int fd, struct rn_slice body)

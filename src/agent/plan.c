@@ -73,7 +73,7 @@ static const struct ft_entry *entry_find(const struct ft_plan *p, const char *pa
 static int entry_decide(const struct ft_store *store, const struct ft_offer *offer, const struct ft_pair *pair,
                         struct ft_plan *plan, struct ft_text_error *reterr)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf now = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT + 65536);
+    CLEANUP(ft_buf_fini) struct ft_buf now = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT);
     const struct ft_object *object = ft_objects_get(&offer->objects, rn_slice_str(pair->key));
     struct ft_entry e = {.ours = ft_store_wrote(store, pair->value)};
     int r;

@@ -14,7 +14,7 @@
 #include <base/cleanup.h>
 #include <base/log.h>
 
-#include "spawn.h"
+#include "child.h"
 #include "survivors.h"
 
 #define STOP_NS         (3 * RN_S)         /* between TERM and KILL */

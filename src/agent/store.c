@@ -153,7 +153,7 @@ static int outcome_load(struct ft_store *s)
 
 static int applied_load(struct ft_store *s)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf body = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT + 65536);
+    CLEANUP(ft_buf_fini) struct ft_buf body = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT);
     int r = state_read(s, "applied", &body);
 
     return r < 0 || body.len == 0 ? r : ft_offer_from_bytes(ft_buf_slice(&body), &s->applied);
@@ -161,7 +161,7 @@ static int applied_load(struct ft_store *s)
 
 static int uid_load(struct ft_store *s)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(128 * FT_KIB);
+    CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(FT_UUID_TEXT_SIZE + 1);
     struct ft_uuid uid;
     int r = state_read(s, "instance-uid", &text);
 

@@ -115,7 +115,7 @@ int ft_survivors_kill(const char *state_folder)
     if (r == 0)
         r = machine_boot(boot);
     if (r == 0)
-        r = ft_file_read(path, JOURNAL_BYTES_MAX - 65536, &text, NULL);
+        r = ft_file_read(path, JOURNAL_BYTES_MAX - 1, &text, NULL);
     if (r == 0)
         r = ft_buf_add_byte(&text, '\0');
     if (r < 0)

@@ -19,7 +19,7 @@
 #define ENDED    "transaction.old"
 
 #define PLAN_BYTES_MAX (16 * FT_MIB)
-#define BODY_BYTES_MAX (FT_MESSAGE_MAX_AGENT + 65536)
+#define BODY_BYTES_MAX FT_MESSAGE_MAX_AGENT
 
 static int path_in(const struct ft_txn *t, const char *folder, const char *name, char out[PATH_MAX])
 {
@@ -180,7 +180,7 @@ static int plan_load(struct ft_txn *t)
 
 static int reason_load(struct ft_txn *t)
 {
-    CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(128 * FT_KIB);
+    CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(FT_TEXT_MAX);
     int r = part_read(t, "failed", &text);
 
     if (r < 0)
