@@ -64,14 +64,14 @@ const char *ft_answer_reason(const struct ft_answer *a, size_t i);
 /* For the lane. Every verdict RETRY; `items` has room for n. */
 void ft_answer_reset(struct ft_answer *a, size_t n);
 
-/* First member of every exporter's self. */
+/* First member of every exporter's settings, and so of its self. */
 struct ft_exporter_head {
     /* from the options */
     const char *name;     /* in API, metrics and logs */
     bool        required; /* an agent is told to forget a sample only when this exporter has decided about it */
 
-    /* set by the framework before open */
-    const char *data_dir; /* what relative paths are relative to */
+    /* set by the lane before open */
+    const char *data_dir; /* what relative paths are relative to; borrowed */
 };
 
 /* The options that every exporter has; first in each table. */
@@ -92,8 +92,9 @@ struct ft_pace {
 struct ft_exporter_type {
     const char             *name;    /* "sqlite" */
     const char             *summary; /* one line for people */
-    size_t                  size;    /* of self: a copy of what the options gave, otherwise zero; starts with struct ft_exporter_head */
-    const struct ft_option *options; /* offsets into self */
+    size_t                  size;    /* of self: starts with the settings, otherwise zero */
+    size_t                  settings_size; /* of what the options fill; starts with struct ft_exporter_head */
+    const struct ft_option *options;
     struct ft_pace          pace;
 
     /* 0 or -Exxx with the reason. After a failure self is as before. */
@@ -106,10 +107,10 @@ struct ft_exporter_type {
     void (*close)(void *self);
 };
 
-/* An exporter to be: its type, and type->size bytes that the options table filled. */
+/* An exporter to be. */
 struct ft_exporter_spec {
     const struct ft_exporter_type *type;
-    const void                    *settings; /* borrowed; its texts too, until the exporter is closed */
+    const void                    *settings; /* type->settings_size bytes; copied, but their texts are borrowed until the exporter is closed */
 };
 
 static inline const struct ft_exporter_head *ft_exporter_spec_head(const struct ft_exporter_spec *spec)

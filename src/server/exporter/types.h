@@ -3,9 +3,20 @@
 
 #include "exporter/exporter.h"
 
-/* One per file. */
-extern const struct ft_exporter_type ft_exporter_file;
+/* One per file, with its settings. */
+struct ft_sqlite_settings {
+    struct ft_exporter_head head;
+    const char             *path; /* relative to the data directory */
+};
+extern const struct ft_option        ft_sqlite_options[];
 extern const struct ft_exporter_type ft_exporter_sqlite;
+
+struct ft_file_settings {
+    struct ft_exporter_head head;
+    const char             *path; /* likewise; `-` is stdout */
+};
+extern const struct ft_option        ft_file_options[];
+extern const struct ft_exporter_type ft_exporter_file;
 
 extern const struct ft_exporter_type *const ft_exporter_types[]; /* NULL ends it */
 

@@ -32,3 +32,10 @@ struct rn_site {
         static const struct rn_site rn_site_here = {__FILE__, __func__, __LINE__, false};           \
         &rn_site_here;                                                                              \
     })
+
+/* The site of a wait that is idle by design, for the ..._at() calls: however long it takes, it is no sign of a leak. */
+#define RN_WAIT_IDLE()                                                                              \
+    __extension__({                                                                                 \
+        static const struct rn_site rn_site_here = {__FILE__, __func__, __LINE__, true};            \
+        &rn_site_here;                                                                              \
+    })

@@ -1,0 +1,79 @@
+#include "exporter/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool needs_escape(uint8_t c)
+{
+    return c < 0x20 || c == '"' || c == '\\';
+}
+
+static int add_escaped(struct ft_buf *out, uint8_t c)
+{
+    switch (c) {
+    case '"':
+        return ft_buf_add_str(out, "\\\"");
+    case '\\':
+        return ft_buf_add_str(out, "\\\\");
+    case '\n':
+        return ft_buf_add_str(out, "\\n");
+    case '\t':
+        return ft_buf_add_str(out, "\\t");
+    default:
+        return ft_buf_printf(out, "\\u%04x", c);
+    }
+}
+
+int ft_json_add_string(struct ft_buf *out, struct rn_slice s)
+{
+    size_t from = 0;
+
+    (void)ft_buf_add_byte(out, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        if (!needs_escape(s.data[i]))
+            continue;
+        (void)ft_buf_add(out, s.data + from, i - from);
+        (void)add_escaped(out, s.data[i]);
+        from = i + 1;
+    }
+    (void)ft_buf_add(out, s.data + from, s.len - from);
+    return ft_buf_add_byte(out, '"');
+}
+
+int ft_json_add_double(struct ft_buf *out, double v)
+{
+    char text[40];
+
+    for (int digits = 6; digits <= 17; digits = digits < 15 ? 15 : digits + 1) {
+        (void)snprintf(text, sizeof(text), "%.*g", digits, v);
+        if (strtod(text, NULL) >= v && strtod(text, NULL) <= v)
+            break;
+    }
+    return ft_buf_add_str(out, text);
+}
+
+static void add_text(struct ft_buf *out, const char *key, struct rn_slice value)
+{
+    (void)ft_buf_add_str(out, key);
+    (void)ft_json_add_string(out, value);
+}
+
+int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
+{
+    const struct ft_sample *s = row->sample;
+
+    (void)ft_buf_printf(out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"timestamp\":%" PRId64,
+                        row->batch->agent_id, row->batch->boot_id, s->seq, s->timestamp_ms);
+    add_text(out, ",\"process_name\":", s->process_name);
+    add_text(out, ",\"host_name\":", s->host_name);
+    add_text(out, ",\"ip\":", s->ip);
+    (void)ft_buf_printf(out, ",\"pid\":%" PRIu32, s->pid);
+    add_text(out, ",\"cmd\":", s->cmd);
+    (void)ft_buf_add_str(out, ",\"cpu_usage_rate\":");
+    if (s->has_cpu_usage_rate)
+        (void)ft_json_add_double(out, s->cpu_usage_rate);
+    else
+        (void)ft_buf_add_str(out, "null");
+    return ft_buf_printf(out, ",\"mem_usage\":%" PRIu64 ",\"send_lines\":%" PRIu64 "}", s->mem_usage, s->send_lines);
+}
