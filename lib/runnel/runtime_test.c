@@ -74,7 +74,7 @@ TEST(several_runtimes_live_in_one_process)
 
 /* ---- fairness ---------------------------------------------------------------------------------------------------------- */
 
-static bool other_ran;
+static _Atomic bool other_ran;
 
 static int runs_once(void *arg)
 {
@@ -105,7 +105,7 @@ struct friend {
     struct rn_tx tx;
     struct rn_rx rx;
 };
-static bool friends_stop;
+static _Atomic bool friends_stop;
 
 static int plays(void *arg)
 {

@@ -41,12 +41,20 @@ TASK_TEST(a_key_of_an_earlier_wait_is_dead)
     EQ(rn__park(&(struct rn__wait){.kind = RN_WAIT_SLEEP}, RN_FOREVER, false), 2u);
 }
 
-static struct rn__key parked_key;
-static unsigned       parked_winner;
+static _Atomic uint32_t parked_id, parked_winner;
+static _Atomic uint64_t parked_epoch;
+
+static struct rn__key parked_key(void)
+{
+    return (struct rn__key){parked_id, parked_epoch};
+}
 
 static int park_for_ever(void *arg)
 {
-    parked_key = rn__wait_begin();
+    struct rn__key key = rn__wait_begin();
+
+    parked_id = key.id;
+    parked_epoch = key.epoch;
     parked_winner = rn__park(&(struct rn__wait){.kind = RN_WAIT_SLEEP}, RN_FOREVER, arg != NULL);
     return 0;
 }
@@ -61,9 +69,9 @@ TASK_TEST(a_parked_task_runs_again_with_the_winner_of_its_wait)
     OK(rn_yield());
     rn_stats(rn_runtime_self(), &stats);
     EQ(stats.tasks_parked, 1u);
-    TRUE(rn__claim(parked_key, 77));
-    FALSE(rn__claim(parked_key, 78));
-    rn__ready(parked_key.id);
+    TRUE(rn__claim(parked_key(), 77));
+    FALSE(rn__claim(parked_key(), 78));
+    rn__ready(parked_id);
     OK(rn_scope_close(s));
     EQ(parked_winner, 77u);
 }
@@ -83,9 +91,9 @@ TASK_TEST(a_cancel_wins_unless_the_wait_is_uncancellable)
     OK(rn_yield());
     OK(rn_scope_cancel(s));
     OK(rn_yield());
-    TRUE(rn__open(parked_key));
-    TRUE(rn__claim(parked_key, 5));
-    rn__ready(parked_key.id);
+    TRUE(rn__open(parked_key()));
+    TRUE(rn__claim(parked_key(), 5));
+    rn__ready(parked_id);
     OK(rn_scope_close(s));
     EQ(parked_winner, 5u);
 }
