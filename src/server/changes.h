@@ -19,8 +19,8 @@
 static inline int ft_changes_push(struct rn_tx changes, const struct ft_uuid *uid)
 {
     static const struct ft_uuid every;
-    struct ft_uuid              evicted;
-    int                         r = rn_tx_push(changes, uid, &evicted);
+    struct ft_uuid evicted;
+    int r = rn_tx_push(changes, uid, &evicted);
 
     return r == 1 ? rn_tx_push(changes, &every, &evicted) : r;
 }

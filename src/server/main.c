@@ -21,14 +21,17 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-    "usage: fettled [--config FILE] [--data DIR] [--agents ADDR:PORT] [--api ADDR:PORT] [--debug ADDR:PORT] [--check]\n"
+    "usage: fettled [--config FILE] [--data DIR] [--agents ADDR:PORT] [--api ADDR:PORT] [--debug "
+    "ADDR:PORT] [--check]\n"
     "\n"
     "  --config FILE        settings (YAML); without it everything is at its default\n"
-    "  --data DIR           where everything is kept (default: $STATE_DIRECTORY, else ./fettle-data)\n"
+    "  --data DIR           where everything is kept (default: $STATE_DIRECTORY, else "
+    "./fettle-data)\n"
     "  --agents ADDR:PORT   where agents connect (default 127.0.0.1:4320)\n"
     "  --api ADDR:PORT      the HTTP API (default 127.0.0.1:4321)\n"
     "  --debug ADDR:PORT    /metrics and /debug (default 127.0.0.1:4322)\n"
-    "                       each may be given several times; port 0 picks a free one; unix:/PATH works too\n"
+    "                       each may be given several times; port 0 picks a free one; unix:/PATH "
+    "works too\n"
     "  --check              read and check the settings, then exit\n"
     "  --log-format FORMAT  text (default) or json\n"
     "  --log-level LEVEL    debug, info (default), warn or error\n"
@@ -37,13 +40,13 @@ static const char usage[] =
 
 struct addresses {
     const char *items[ADDRESSES_MAX];
-    size_t      n;
+    size_t n;
 };
 
-static const char      *arg_config;
-static const char      *arg_data;
+static const char *arg_config;
+static const char *arg_data;
 static struct addresses arg_agents, arg_api, arg_debug;
-static bool             arg_check;
+static bool arg_check;
 
 __attribute__((format(printf, 1, 2))) static int bad_usage(const char *format, ...)
 {
@@ -68,13 +71,17 @@ static int add_address(struct addresses *a, const char *option)
 /* -1: go on; else the exit status. */
 static int parse(int argc, char *argv[])
 {
-    static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},     {"data", required_argument, NULL, 'd'},
-        {"agents", required_argument, NULL, 'a'},     {"api", required_argument, NULL, 'p'},
-        {"debug", required_argument, NULL, 'g'},      {"check", no_argument, NULL, 'k'},
-        {"log-format", required_argument, NULL, 'f'}, {"log-level", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},             {"version", no_argument, NULL, 'v'},
-        {0}};
+    static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+                                          {"data", required_argument, NULL, 'd'},
+                                          {"agents", required_argument, NULL, 'a'},
+                                          {"api", required_argument, NULL, 'p'},
+                                          {"debug", required_argument, NULL, 'g'},
+                                          {"check", no_argument, NULL, 'k'},
+                                          {"log-format", required_argument, NULL, 'f'},
+                                          {"log-level", required_argument, NULL, 'l'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {0}};
     enum log_format format = LOG_TEXT;
     enum log_level level = LOG_INFO;
     int c, r = -1;
@@ -198,6 +205,8 @@ int main(int argc, char *argv[])
         return EXIT_DONE;
     if (block_signals() < 0)
         return EXIT_FAILED;
-    struct rn_options options = {.name = "fettled", .workers = settings.runtime.workers, .leaks = (enum rn_leak_policy)settings.runtime.leaks};
+    struct rn_options options = {.name = "fettled",
+                                 .workers = settings.runtime.workers,
+                                 .leaks = (enum rn_leak_policy)settings.runtime.leaks};
     return rn_run(&options, serve, &settings) < 0 ? EXIT_FAILED : EXIT_DONE;
 }

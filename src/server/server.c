@@ -1,10 +1,11 @@
 /* The parts, in the order in which each needs the ones before it:
  *
- *     data folder, token -> store -> catalog -> registry (loaded) -> pipeline -> rollout, liveness, write-behind
+ *     data folder, token -> store -> catalog -> registry (loaded) -> pipeline -> rollout, liveness,
+ * write-behind
  *         -> API -> agents' listener -> debug window
  *
- * Everything that runs is born in one scope; a stop takes the parts down from the far end. A second signal during the stop cuts the
- * waiting short, nothing that is on disk is lost by that.
+ * Everything that runs is born in one scope; a stop takes the parts down from the far end. A second
+ * signal during the stop cuts the waiting short, nothing that is on disk is lost by that.
  */
 #include "server.h"
 
@@ -31,21 +32,21 @@
 
 struct ft_server {
     const struct ft_settings *settings;
-    char                      token[FT_TOKEN_SIZE];
-    struct rn_fd              signals;
-    struct rn_scope           scope;
-    struct ft_budget          budget;
-    struct ft_store          *store;
-    struct rn_tx              changes;
-    struct rn_rx              changes_rx;
-    struct ft_catalog        *catalog;
-    struct ft_registry       *registry;
-    struct ft_renderer       *renderer;
-    struct ft_intake         *intake;
-    struct ft_api            *api;
-    struct ft_sessions       *sessions;
-    struct rnet_debug        *debug;
-    bool                      hurry; /* a second signal came */
+    char token[FT_TOKEN_SIZE];
+    struct rn_fd signals;
+    struct rn_scope scope;
+    struct ft_budget budget;
+    struct ft_store *store;
+    struct rn_tx changes;
+    struct rn_rx changes_rx;
+    struct ft_catalog *catalog;
+    struct ft_registry *registry;
+    struct ft_renderer *renderer;
+    struct ft_intake *intake;
+    struct ft_api *api;
+    struct ft_sessions *sessions;
+    struct rnet_debug *debug;
+    bool hurry; /* a second signal came */
 };
 
 /* ---- starting ---- */
@@ -62,7 +63,8 @@ static int prepare_data(struct ft_server *s, struct ft_text_error *reterr)
     const char *data = s->settings->data;
 
     if (mkdir(data, 0750) < 0 && errno != EEXIST) {
-        ft_text_error_set(reterr, "cannot make the data folder %s: %s: name another with --data", data, strerror(errno));
+        ft_text_error_set(reterr, "cannot make the data folder %s: %s: name another with --data",
+                          data, strerror(errno));
         return -errno;
     }
     if (snprintf(path, sizeof(path), "%s/admin-token", data) >= (int)sizeof(path))
@@ -70,8 +72,8 @@ static int prepare_data(struct ft_server *s, struct ft_text_error *reterr)
     return ft_api_token(path, s->token, reterr);
 }
 
-/* The channel from whoever changes something to the rollout. Its sending end is the scope's: API tasks are born in it. Sessions, which are
- * callbacks of the loop, have one of their own. */
+/* The channel from whoever changes something to the rollout. Its sending end is the scope's: API
+ * tasks are born in it. Sessions, which are callbacks of the loop, have one of their own. */
 static int open_changes(struct ft_server *s)
 {
     struct rn_tx of_loop;
@@ -99,10 +101,11 @@ static int start_store(struct ft_server *s, struct ft_text_error *reterr)
     if (r == 0)
         r = open_changes(s);
     if (r == 0)
-        r = ft_catalog_open(&(struct ft_catalog_options){.store = s->store,
-                                                         .message_max = (size_t)s->settings->agents.message_max,
-                                                         .changes = s->changes},
-                            &s->catalog);
+        r = ft_catalog_open(
+            &(struct ft_catalog_options){.store = s->store,
+                                         .message_max = (size_t)s->settings->agents.message_max,
+                                         .changes = s->changes},
+            &s->catalog);
     return r < 0 ? fail(reterr, r, "cannot load what is stored") : 0;
 }
 
@@ -110,7 +113,8 @@ static int start_pipeline(struct ft_server *s, struct ft_text_error *reterr)
 {
     const struct ft_settings *o = s->settings;
     CLEANUP(freep) struct ft_exporter_spec *specs = calloc(o->exporters.n + 1, sizeof(*specs));
-    struct ft_fanout_options options = {.exporters = specs, .n = o->exporters.n, .data_dir = o->data, .lane = o->metrics.lane};
+    struct ft_fanout_options options = {
+        .exporters = specs, .n = o->exporters.n, .data_dir = o->data, .lane = o->metrics.lane};
 
     if (!specs)
         return fail(reterr, -ENOMEM, "cannot start the exporters");
@@ -134,13 +138,15 @@ static int start_tasks(struct ft_server *s, struct ft_text_error *reterr)
     if (r == 0)
         r = ft_rollout_start(s->scope, &rollout, s->changes_rx);
     if (r == 0)
-        r = ft_liveness_start(s->scope, &(struct ft_liveness_options){s->registry, s->settings->agents.apply_timeout});
+        r = ft_liveness_start(s->scope, &(struct ft_liveness_options){
+                                            s->registry, s->settings->agents.apply_timeout});
     if (r == 0)
         r = ft_persist_start(s->scope, s->registry, s->store);
     return r < 0 ? fail(reterr, r, "cannot start") : 0;
 }
 
-static int fail_listen(struct ft_text_error *reterr, int r, const char *section, const struct ft_strings *listen, size_t index)
+static int fail_listen(struct ft_text_error *reterr, int r, const char *section,
+                       const struct ft_strings *listen, size_t index)
 {
     ft_text_error_set(reterr, "cannot listen on %s (%s): %s: is another server running there?",
                       listen->items[index < listen->n ? index : 0], section, strerror(-r));
@@ -227,8 +233,9 @@ static int open_signals(struct ft_server *s, struct ft_text_error *reterr)
 
 static int start_all(struct ft_server *s, struct ft_text_error *reterr)
 {
-    static int (*const steps[])(struct ft_server *s, struct ft_text_error *reterr) = {
-        prepare_data, open_signals, start_store, start_pipeline, start_tasks, start_api, start_sessions, start_debug};
+    static int (*const steps[])(struct ft_server * s, struct ft_text_error * reterr) = {
+        prepare_data, open_signals, start_store,    start_pipeline,
+        start_tasks,  start_api,    start_sessions, start_debug};
     int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &s->scope);
 
     if (r < 0)
@@ -258,7 +265,8 @@ static void take_down(struct ft_server *s)
     free(s);
 }
 
-int ft_server_start(const struct ft_settings *settings, struct ft_server **ret, struct ft_text_error *reterr)
+int ft_server_start(const struct ft_settings *settings, struct ft_server **ret,
+                    struct ft_text_error *reterr)
 {
     struct ft_server *s = calloc(1, sizeof(*s));
 
@@ -275,7 +283,8 @@ int ft_server_start(const struct ft_settings *settings, struct ft_server **ret, 
     return 0;
 }
 
-static void say_addresses(const char *name, const char *(*address)(const void *part, size_t i), const void *part)
+static void say_addresses(const char *name, const char *(*address)(const void *part, size_t i),
+                          const void *part)
 {
     const char *a;
 
@@ -320,10 +329,11 @@ int ft_server_wait(struct ft_server *s)
 
 /* ---- the stop ---- */
 
-/* Waits for the second signal, and then cancels what still waits. Ends with the scope that it is in. */
+/* Waits for the second signal, and then cancels what still waits. Ends with the scope that it is
+ * in. */
 struct hurry {
     struct ft_server *server;
-    struct rn_scope   work;
+    struct rn_scope work;
 };
 
 static int watch_for_hurry(void *arg)
@@ -374,10 +384,12 @@ int ft_server_stop(struct ft_server *s)
     if (!s->hurry) {
         int e = ft_persist_stop(s->registry, s->store);
         if (e < 0)
-            log_error("agents could not be saved: the next start asks them for their full state", LOG_ERR(e));
+            log_error("agents could not be saved: the next start asks them for their full state",
+                      LOG_ERR(e));
     }
     if (r == -ETIMEDOUT) {
-        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is on disk. */
+        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is
+         * on disk. */
         log_warn("an exporter hangs: leaving without it");
         return r;
     }

@@ -16,9 +16,11 @@
 
 static const char *const enrolments[] = {"auto", "open", NULL};
 static const char *const stores[] = {"sqlite", NULL};
-static const char *const leak_policies[] = {"warn", "ignore", "abort", NULL};     /* ... of enum rn_leak_policy */
+static const char *const leak_policies[] = {"warn", "ignore", "abort",
+                                            NULL}; /* ... of enum rn_leak_policy */
 
-static int parse_workers(struct ft_yaml *y, const char *text, void *field, struct ft_text_error *why)
+static int parse_workers(struct ft_yaml *y, const char *text, void *field,
+                         struct ft_text_error *why)
 {
     int64_t n = 0;
 
@@ -34,45 +36,53 @@ static int parse_workers(struct ft_yaml *y, const char *text, void *field, struc
 #define AT(member) offsetof(struct ft_settings, member)
 
 static const struct ft_option agents_table[] = {
-    {"listen", FT_STRINGS, AT(agents.listen) - AT(agents), .def = "127.0.0.1:4320", .help = "where agents connect"},
-    {"apply_timeout", FT_DURATION, AT(agents.apply_timeout) - AT(agents), .def = "5m", .min = FT_MS(1),
-     .help = "APPLYING without news for so long reads FAILED"},
+    {"listen", FT_STRINGS, AT(agents.listen) - AT(agents), .def = "127.0.0.1:4320",
+     .help = "where agents connect"},
+    {"apply_timeout", FT_DURATION, AT(agents.apply_timeout) - AT(agents), .def = "5m",
+     .min = FT_MS(1), .help = "APPLYING without news for so long reads FAILED"},
     {"enrolment", FT_ENUM, AT(agents.enrolment) - AT(agents), .def = "auto", .names = enrolments,
      .help = "auto: open on loopback"},
     {"heartbeat", FT_DURATION, AT(agents.heartbeat) - AT(agents), .def = "30s", .min = FT_SEC(1),
      .help = "offered to agents, whole seconds"},
-    {"message_max", FT_SIZE, AT(agents.message_max) - AT(agents), .def = "4MiB", .min = 4096, .max = FT_MESSAGE_MAX_LIMIT,
-     .help = "of a message from or to an agent"},
-    {"insecure", FT_BOOL, AT(agents.insecure) - AT(agents), .help = "allow addresses beyond loopback"},
+    {"message_max", FT_SIZE, AT(agents.message_max) - AT(agents), .def = "4MiB", .min = 4096,
+     .max = FT_MESSAGE_MAX_LIMIT, .help = "of a message from or to an agent"},
+    {"insecure", FT_BOOL, AT(agents.insecure) - AT(agents),
+     .help = "allow addresses beyond loopback"},
     {0},
 };
 
 static const struct ft_option api_table[] = {
-    {"listen", FT_STRINGS, AT(api.listen) - AT(api), .def = "127.0.0.1:4321", .help = "the HTTP API"},
-    {"body_max", FT_SIZE, AT(api.body_max) - AT(api), .def = "4MiB", .min = 1024, .max = FT_MESSAGE_MAX_LIMIT,
-     .help = "of a request; more is 413"},
+    {"listen", FT_STRINGS, AT(api.listen) - AT(api), .def = "127.0.0.1:4321",
+     .help = "the HTTP API"},
+    {"body_max", FT_SIZE, AT(api.body_max) - AT(api), .def = "4MiB", .min = 1024,
+     .max = FT_MESSAGE_MAX_LIMIT, .help = "of a request; more is 413"},
     {"insecure", FT_BOOL, AT(api.insecure) - AT(api), .help = "allow addresses beyond loopback"},
     {0},
 };
 
 static const struct ft_option debug_table[] = {
-    {"listen", FT_STRINGS, AT(debug.listen) - AT(debug), .def = "127.0.0.1:4322", .help = "/metrics and /debug"},
-    {"insecure", FT_BOOL, AT(debug.insecure) - AT(debug), .help = "allow addresses beyond loopback"},
+    {"listen", FT_STRINGS, AT(debug.listen) - AT(debug), .def = "127.0.0.1:4322",
+     .help = "/metrics and /debug"},
+    {"insecure", FT_BOOL, AT(debug.insecure) - AT(debug),
+     .help = "allow addresses beyond loopback"},
     {0},
 };
 
 static const struct ft_option store_table[] = {
-    {"type", FT_ENUM, AT(store.type) - AT(store), .def = "sqlite", .names = stores, .help = "the engine"},
+    {"type", FT_ENUM, AT(store.type) - AT(store), .def = "sqlite", .names = stores,
+     .help = "the engine"},
     {0},
 };
 
 static const struct ft_option metrics_table[] = {
-    {"lane", FT_TABLE, AT(metrics.lane) - AT(metrics), .table = ft_lane_options, .help = "the queue before each exporter"},
+    {"lane", FT_TABLE, AT(metrics.lane) - AT(metrics), .table = ft_lane_options,
+     .help = "the queue before each exporter"},
     {0},
 };
 
 static const struct ft_option runtime_table[] = {
-    {"workers", FT_CUSTOM, AT(runtime.workers) - AT(runtime), .def = "auto", .parse = parse_workers, .help = "threads"},
+    {"workers", FT_CUSTOM, AT(runtime.workers) - AT(runtime), .def = "auto", .parse = parse_workers,
+     .help = "threads"},
     {"leaks", FT_ENUM, AT(runtime.leaks) - AT(runtime), .def = "warn", .names = leak_policies,
      .help = "what to do about tasks that can never wake"},
     {0},
@@ -80,35 +90,43 @@ static const struct ft_option runtime_table[] = {
 
 /* The exporters' part is filled in from their table of types. */
 static const struct ft_option settings_table[] = {
-    {"data", FT_PATH, AT(data), .help = "the folder of everything that is kept; $STATE_DIRECTORY, else ./fettle-data"},
+    {"data", FT_PATH, AT(data),
+     .help = "the folder of everything that is kept; $STATE_DIRECTORY, else ./fettle-data"},
     {"agents", FT_TABLE, AT(agents), .table = agents_table, .help = "the agents' port"},
     {"api", FT_TABLE, AT(api), .table = api_table, .help = "the operators' port"},
     {"debug", FT_TABLE, AT(debug), .table = debug_table, .help = "the window for diagnostics"},
-    {"stop_timeout", FT_DURATION, AT(stop_timeout), .def = "10s", .min = FT_MS(1), .help = "for an orderly stop"},
+    {"stop_timeout", FT_DURATION, AT(stop_timeout), .def = "10s", .min = FT_MS(1),
+     .help = "for an orderly stop"},
     {"store", FT_TABLE, AT(store), .table = store_table, .help = "configurations, groups, agents"},
     {"metrics", FT_TABLE, AT(metrics), .table = metrics_table, .help = "the pipeline"},
-    {"exporters", FT_VARIANTS, AT(exporters), .variants = ft_exporter_variants, .help = "any subset; absent: sqlite alone"},
+    {"exporters", FT_VARIANTS, AT(exporters), .variants = ft_exporter_variants,
+     .help = "any subset; absent: sqlite alone"},
     {"runtime", FT_TABLE, AT(runtime), .table = runtime_table, .help = "runnel"},
     {0},
 };
 
-static int check_listen(struct ft_settings *s, const struct ft_strings *listen, const char *section, struct ft_text_error *reterr)
+static int check_listen(struct ft_settings *s, const struct ft_strings *listen, const char *section,
+                        struct ft_text_error *reterr)
 {
     struct rnet_addr addr;
 
     if (listen->n == 0 || listen->n > 8)
-        return ft_yaml_fail(s->yaml, listen->mark, reterr, "%s.listen must have 1 to 8 addresses", section);
+        return ft_yaml_fail(s->yaml, listen->mark, reterr, "%s.listen must have 1 to 8 addresses",
+                            section);
     for (size_t i = 0; i < listen->n; i++)
         if (rnet_addr_parse(listen->items[i], &addr) < 0)
-            return ft_yaml_fail(s->yaml, listen->mark, reterr, "%s.listen: %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH",
-                                section, listen->items[i]);
+            return ft_yaml_fail(
+                s->yaml, listen->mark, reterr,
+                "%s.listen: %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH",
+                section, listen->items[i]);
     return 0;
 }
 
 static int check(struct ft_settings *s, struct ft_text_error *reterr)
 {
     if (s->agents.heartbeat % FT_SEC(1) != 0) {
-        ft_text_error_set(reterr, "agents.heartbeat must be whole seconds: OpAMP offers nothing finer");
+        ft_text_error_set(reterr,
+                          "agents.heartbeat must be whole seconds: OpAMP offers nothing finer");
         return -EINVAL;
     }
     int r = check_listen(s, &s->agents.listen, "agents", reterr);
@@ -123,7 +141,8 @@ int ft_settings_read(const char *path, struct ft_settings *ret, struct ft_text_e
     struct ft_yaml *yaml = NULL;
 
     int r = path ? ft_yaml_read_file(path, settings_table, &s, sizeof(s), &yaml, reterr)
-                 : ft_yaml_read_text("fettled.yaml", "", 0, settings_table, &s, sizeof(s), &yaml, reterr);
+                 : ft_yaml_read_text("fettled.yaml", "", 0, settings_table, &s, sizeof(s), &yaml,
+                                     reterr);
     if (r < 0)
         return r;
     s.yaml = yaml;
@@ -154,9 +173,9 @@ static const char *beyond_loopback(const struct ft_strings *listen)
 int ft_settings_check_addresses(const struct ft_settings *s, struct ft_text_error *reterr)
 {
     const struct {
-        const char              *section;
+        const char *section;
         const struct ft_strings *listen;
-        bool                     insecure;
+        bool insecure;
     } sections[] = {{"agents", &s->agents.listen, s->agents.insecure},
                     {"api", &s->api.listen, s->api.insecure},
                     {"debug", &s->debug.listen, s->debug.insecure}};
@@ -166,14 +185,18 @@ int ft_settings_check_addresses(const struct ft_settings *s, struct ft_text_erro
         for (size_t a = 0; a < sections[i].listen->n; a++) {
             if (rnet_addr_parse(sections[i].listen->items[a], &addr) == 0)
                 continue;
-            ft_text_error_set(reterr, "--%s %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH", sections[i].section,
-                              sections[i].listen->items[a]);
+            ft_text_error_set(reterr,
+                              "--%s %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH",
+                              sections[i].section, sections[i].listen->items[a]);
             return -EINVAL;
         }
         const char *address = beyond_loopback(sections[i].listen);
         if (address && !sections[i].insecure) {
-            ft_text_error_set(reterr, "%s would listen on %s, which is not loopback, without encryption: set `insecure: true` in the section "
-                              "`%s` if that network is to be trusted", sections[i].section, address, sections[i].section);
+            ft_text_error_set(reterr,
+                              "%s would listen on %s, which is not loopback, without encryption: "
+                              "set `insecure: true` in the section "
+                              "`%s` if that network is to be trusted",
+                              sections[i].section, address, sections[i].section);
             return -EPERM;
         }
     }

@@ -11,19 +11,19 @@ struct ft_settings {
     const char *data;
     struct {
         struct ft_strings listen;
-        int64_t           apply_timeout, heartbeat; /* ns */
-        int64_t           message_max;              /* bytes */
-        int               enrolment;                /* enum ft_enrolment */
-        bool              insecure;
+        int64_t apply_timeout, heartbeat; /* ns */
+        int64_t message_max;              /* bytes */
+        int enrolment;                    /* enum ft_enrolment */
+        bool insecure;
     } agents;
     struct {
         struct ft_strings listen;
-        int64_t           body_max;
-        bool              insecure;
+        int64_t body_max;
+        bool insecure;
     } api;
     struct {
         struct ft_strings listen;
-        bool              insecure;
+        bool insecure;
     } debug;
     int64_t stop_timeout;
     struct {
@@ -35,18 +35,19 @@ struct ft_settings {
     struct ft_items exporters; /* of struct ft_variant: ft_exporter_specs() */
     struct {
         unsigned workers; /* 0: auto */
-        int      leaks;   /* enum rn_leak_policy */
+        int leaks;        /* enum rn_leak_policy */
     } runtime;
 
     struct ft_yaml *yaml; /* owns all of the above */
 };
 
-/* Read `path` (NULL: the defaults) and check it. 0, or < 0 with FILE:LINE:COLUMN and the reason in *reterr. */
-int  ft_settings_read(const char *path, struct ft_settings *ret, struct ft_text_error *reterr);
+/* Read `path` (NULL: the defaults) and check it. 0, or < 0 with FILE:LINE:COLUMN and the reason in
+ * *reterr. */
+int ft_settings_read(const char *path, struct ft_settings *ret, struct ft_text_error *reterr);
 void ft_settings_fini(struct ft_settings *s);
 
-/* Refuse addresses that cannot be read, and those beyond loopback without `insecure: true` in their section. After the command
- * line had its say. */
+/* Refuse addresses that cannot be read, and those beyond loopback without `insecure: true` in their
+ * section. After the command line had its say. */
 int ft_settings_check_addresses(const struct ft_settings *s, struct ft_text_error *reterr);
 /* Judge the exporters' names. */
 int ft_settings_check_exporters(const struct ft_settings *s, struct ft_text_error *reterr);

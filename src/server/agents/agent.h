@@ -1,67 +1,73 @@
-/* The record of one agent, as the files of agents/ see it. Everything in it is under the lock of its shard, but for `uid`, `next`
- * (set once) and what is said to be otherwise. */
+/* The record of one agent, as the files of agents/ see it. Everything in it is under the lock of
+ * its shard, but for `uid`, `next` (set once) and what is said to be otherwise. */
 #pragma once
 
 #include "agents/registry.h"
 
 enum ft_agent_bits {
-    FT_AGENT_STATE_KNOWN = 1 << 0,   /* the server has this agent's full state, and it followed unbroken */
-    FT_AGENT_SEQ_VALID = 1 << 1,     /* sequence_num continues from a live session or a clean stop */
-    FT_AGENT_CONFIG_KNOWN = 1 << 2,  /* its remote_config_status is known: configuration may be offered */
+    FT_AGENT_STATE_KNOWN =
+        1 << 0, /* the server has this agent's full state, and it followed unbroken */
+    FT_AGENT_SEQ_VALID = 1 << 1, /* sequence_num continues from a live session or a clean stop */
+    FT_AGENT_CONFIG_KNOWN =
+        1 << 2, /* its remote_config_status is known: configuration may be offered */
     FT_AGENT_HAS_EFFECTIVE = 1 << 3, /* effective_hash is set; likewise the two below */
     FT_AGENT_HAS_REPORTED = 1 << 4,
     FT_AGENT_HAS_APPLIED = 1 << 5,
-    FT_AGENT_SETTINGS_SENT = 1 << 6, /* the heartbeat interval was offered, or is reported as accepted */
+    FT_AGENT_SETTINGS_SENT =
+        1 << 6, /* the heartbeat interval was offered, or is reported as accepted */
     FT_AGENT_SAYS_GOODBYE = 1 << 7,
-    FT_AGENT_DIRTY = 1 << 8,         /* the store has an older copy */
+    FT_AGENT_DIRTY = 1 << 8, /* the store has an older copy */
     FT_AGENT_ACK_DUE = 1 << 9,
-    FT_AGENT_TIMED_OUT = 1 << 10,    /* APPLYING for too long: reads FAILED */
-    FT_AGENT_TAKES_ACKS = 1 << 11,   /* announced the process-metrics capability or sent metrics */
+    FT_AGENT_TIMED_OUT = 1 << 10,  /* APPLYING for too long: reads FAILED */
+    FT_AGENT_TAKES_ACKS = 1 << 11, /* announced the process-metrics capability or sent metrics */
 };
 
 struct ft_agent {
     /* set once */
     struct ft_agent *next; /* in its bucket */
-    struct ft_uuid   uid;
+    struct ft_uuid uid;
 
     /* what it is */
-    uint32_t        bits;
-    uint8_t         liveness, transport, status, shown_status; /* shown: what the API says, and counts */
-    uint64_t        capabilities;
-    uint64_t        sequence_num;
+    uint32_t bits;
+    uint8_t liveness, transport, status, shown_status; /* shown: what the API says, and counts */
+    uint64_t capabilities;
+    uint64_t sequence_num;
     struct ft_blob *description, *health, *effective, *status_error, *remote_address;
-    struct ft_hash  effective_hash, reported_hash, applied_hash;
+    struct ft_hash effective_hash, reported_hash, applied_hash;
 
     /* its connection; none: gen 0 */
     struct rnet_conn conn;
-    int64_t          connected_since_ms, last_seen_ms;
-    rn_time          last_seen, interval; /* monotonic */
-    rn_time          takeover_since;
-    uint8_t          takeovers;
+    int64_t connected_since_ms, last_seen_ms;
+    rn_time last_seen, interval; /* monotonic */
+    rn_time takeover_since;
+    uint8_t takeovers;
 
     /* what it should have, and how far that went */
-    uint64_t            assignment;        /* of the desired state */
-    uint64_t            offered;           /* assignment that was offered last on this connection; 0: none */
-    uint64_t            failed;            /* newest assignment whose offer it reported FAILED */
-    rn_time             desired_since;     /* 0: before this process */
-    rn_time             applying_since;
+    uint64_t assignment;   /* of the desired state */
+    uint64_t offered;      /* assignment that was offered last on this connection; 0: none */
+    uint64_t failed;       /* newest assignment whose offer it reported FAILED */
+    rn_time desired_since; /* 0: before this process */
+    rn_time applying_since;
     struct ft_rendered *rendered;
-    struct ft_blob     *render_error;
+    struct ft_blob *render_error;
 
     /* the newest ack that it has not been told */
     struct ft_uuid ack_boot;
-    uint64_t       ack_seq;
+    uint64_t ack_seq;
 };
 
-/* Find, or make (*ret_new). The record comes with its shard locked: ft_agent_unlock(). 0, -ENOMEM. */
-int  ft_agent_lock_or_new(struct ft_registry *r, const struct ft_uuid *uid, struct ft_agent **ret_agent, bool *ret_new);
+/* Find, or make (*ret_new). The record comes with its shard locked: ft_agent_unlock(). 0, -ENOMEM.
+ */
+int ft_agent_lock_or_new(struct ft_registry *r, const struct ft_uuid *uid,
+                         struct ft_agent **ret_agent, bool *ret_new);
 /* The record locked, or NULL. */
 struct ft_agent *ft_agent_lock(struct ft_registry *r, const struct ft_uuid *uid);
-void             ft_agent_relock(struct ft_registry *r, struct ft_agent *a);
-void             ft_agent_unlock(struct ft_registry *r, struct ft_agent *a);
+void ft_agent_relock(struct ft_registry *r, struct ft_agent *a);
+void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a);
 
 /* Call `fn` for every record, each with its shard locked; fn must be short. */
-void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a), void *arg);
+void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a),
+                           void *arg);
 
 /* Bring the counts in line after any change to liveness, hashes, status or desired state. */
 void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a);
@@ -76,13 +82,16 @@ void ft_registry_changed(struct ft_registry *r, const struct ft_uuid *uid);
 /* The blobs of this registry. */
 struct ft_blobs *ft_registry_blobs(struct ft_registry *r);
 
-/* Replace a blob of a record by one with these bytes. Returns 1 (changed), 0 (equal), -ENOMEM, -E2BIG. */
+/* Replace a blob of a record by one with these bytes. Returns 1 (changed), 0 (equal), -ENOMEM,
+ * -E2BIG. */
 int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_slice bytes);
 
-/* Who carries out what the registry wants of a connection: the sessions. Set once before the first agent. */
+/* Who carries out what the registry wants of a connection: the sessions. Set once before the first
+ * agent. */
 struct ft_poke {
-    void (*poke)(void *arg, struct rnet_conn conn); /* look at your outbox; from any thread of the runtime */
-    void  *arg;
+    void (*poke)(void *arg,
+                 struct rnet_conn conn); /* look at your outbox; from any thread of the runtime */
+    void *arg;
 };
 void ft_registry_set_poke(struct ft_registry *r, struct ft_poke poke);
 struct rnet_histogram;

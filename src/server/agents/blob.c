@@ -1,5 +1,6 @@
-/* A chained hash table, sixteen locks. A blob whose last reference goes is unlinked under its lock; a finder that meets one with a
- * count of 0 passes it by (it is on its way out) and makes its own. */
+/* A chained hash table, sixteen locks. A blob whose last reference goes is unlinked under its lock;
+ * a finder that meets one with a count of 0 passes it by (it is on its way out) and makes its own.
+ */
 #include "agents/blob.h"
 
 #include <errno.h>
@@ -7,20 +8,22 @@
 
 #include <base/assert.h>
 
-#define STRIPES      16
-#define BUCKETS_LOG2 10 /* of a stripe: chains stay short up to some ten thousand distinct contents */
+#define STRIPES 16
+#define BUCKETS_LOG2                                                                               \
+    10 /* of a stripe: chains stay short up to some ten thousand distinct contents */
 
 struct stripe {
-    struct rn_lock  lock;
+    struct rn_lock lock;
     struct ft_blob *buckets[1 << BUCKETS_LOG2]; /* lock */
 };
 
 struct ft_blobs {
-    struct stripe    stripes[STRIPES];
+    struct stripe stripes[STRIPES];
     _Atomic uint64_t count;
 };
 
-/* FNV-1a over eight bytes at a time: spread, not secrecy; equal hashes are compared byte by byte. */
+/* FNV-1a over eight bytes at a time: spread, not secrecy; equal hashes are compared byte by byte.
+ */
 static uint64_t hash_of(struct rn_slice s)
 {
     uint64_t h = UINT64_C(14695981039346656037) ^ s.len;

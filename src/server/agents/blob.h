@@ -1,7 +1,8 @@
 /* Immutable bytes, shared where they are equal.
  *
- * Most agents of a fleet say the same of themselves, so descriptions, health and effective configurations are kept once for
- * each content: a table finds the blob with the same bytes, a count says when the last user has gone.
+ * Most agents of a fleet say the same of themselves, so descriptions, health and effective
+ * configurations are kept once for each content: a table finds the blob with the same bytes, a
+ * count says when the last user has gone.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ struct ft_blob {
     _Atomic uint32_t refs;
 
     /* set once */
-    uint32_t         len;
-    uint64_t         hash;
+    uint32_t len;
+    uint64_t hash;
     struct ft_blobs *home;
 
     /* the table's lock */
@@ -29,14 +30,15 @@ struct ft_blob {
     uint8_t data[];
 };
 
-int              ft_blobs_new(struct ft_blobs **ret_table);
+int ft_blobs_new(struct ft_blobs **ret_table);
 struct ft_blobs *ft_blobs_free(struct ft_blobs *table); /* must be empty */
 
-/* The blob with these bytes: found, or made. An empty slice gives NULL. 0, -ENOMEM, -E2BIG. Any thread; does not suspend. */
-int             ft_blob_intern(struct ft_blobs *table, struct rn_slice bytes, struct ft_blob **ret_blob);
+/* The blob with these bytes: found, or made. An empty slice gives NULL. 0, -ENOMEM, -E2BIG. Any
+ * thread; does not suspend. */
+int ft_blob_intern(struct ft_blobs *table, struct rn_slice bytes, struct ft_blob **ret_blob);
 struct ft_blob *ft_blob_ref(struct ft_blob *b); /* NULL is fine */
 struct ft_blob *ft_blob_unref(struct ft_blob *b);
-void            ft_blob_unrefp(struct ft_blob **b);
+void ft_blob_unrefp(struct ft_blob **b);
 
 static inline struct rn_slice ft_blob_slice(const struct ft_blob *b)
 {

@@ -10,14 +10,14 @@
 #include "agents/agent.h"
 
 #define LOOK_EVERY (RN_S / 2)
-#define GRACE_MIN  (2 * RN_S)
+#define GRACE_MIN (2 * RN_S)
 #define CLOSES_MAX 256 /* connections closed in one look; the rest goes with the next */
 
 struct look {
     const struct ft_liveness_options *o;
-    rn_time                           now;
-    size_t                            n_closes;
-    struct rnet_conn                  closes[CLOSES_MAX];
+    rn_time now;
+    size_t n_closes;
+    struct rnet_conn closes[CLOSES_MAX];
 };
 
 unsigned ft_heartbeats_missed(rn_time silent, rn_time interval)
@@ -48,7 +48,8 @@ static void look_at_silence(struct look *l, struct ft_agent *a)
 
 static void look_at_applying(struct look *l, struct ft_agent *a)
 {
-    if (a->status != FT_STATUS_APPLYING || (a->bits & FT_AGENT_TIMED_OUT) || l->now - a->applying_since < l->o->apply_timeout)
+    if (a->status != FT_STATUS_APPLYING || (a->bits & FT_AGENT_TIMED_OUT) ||
+        l->now - a->applying_since < l->o->apply_timeout)
         return;
     a->bits |= FT_AGENT_TIMED_OUT | FT_AGENT_DIRTY;
     if (a->offered)
@@ -81,7 +82,7 @@ static int liveness_task(void *arg)
 int ft_liveness_start(struct rn_scope scope, const struct ft_liveness_options *options)
 {
     struct {
-        struct look                look;
+        struct look look;
         struct ft_liveness_options options;
     } *both = calloc(1, sizeof(*both));
 

@@ -1,7 +1,8 @@
 /* The outbox: level bits and the newest revision, composed when they are sent.
  *
- * A ServerToAgent is written straight into a small buffer on the stack; the configuration, which was encoded once for all
- * agents that share it, follows as a slice. Nothing is allocated for a heartbeat's answer.
+ * A ServerToAgent is written straight into a small buffer on the stack; the configuration, which
+ * was encoded once for all agents that share it, follows as a slice. Nothing is allocated for a
+ * heartbeat's answer.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,22 +15,34 @@
 
 #include "agents/session.h"
 
-#define OUR_CAPABILITIES                                                                                               \
-    (FT_SERVER_ACCEPTS_STATUS | FT_SERVER_OFFERS_REMOTE_CONFIG | FT_SERVER_ACCEPTS_EFFECTIVE_CONFIG |                  \
-     FT_SERVER_OFFERS_CONNECTION_SETTINGS)
+#define OUR_CAPABILITIES                                                                           \
+    (FT_SERVER_ACCEPTS_STATUS | FT_SERVER_OFFERS_REMOTE_CONFIG |                                   \
+     FT_SERVER_ACCEPTS_EFFECTIVE_CONFIG | FT_SERVER_OFFERS_CONNECTION_SETTINGS)
 
-#define PREFIX_LEN 5   /* frame length and header */
-#define HEAD_MAX   512 /* everything but a configuration */
+#define PREFIX_LEN 5 /* frame length and header */
+#define HEAD_MAX 512 /* everything but a configuration */
 
 /* The field numbers of ServerToAgent and below that are written by hand here. */
-enum { REMOTE_CONFIG = 3, CONNECTION_SETTINGS = 4, AGENT_IDENTIFICATION = 8, CUSTOM_CAPABILITIES = 10 };
-enum { OFFERS_HASH = 1, OFFERS_OPAMP = 2, OPAMP_HEARTBEAT = 4, IDENTIFICATION_NEW_UID = 1, CAPABILITIES_ITEM = 1 };
+enum {
+    REMOTE_CONFIG = 3,
+    CONNECTION_SETTINGS = 4,
+    AGENT_IDENTIFICATION = 8,
+    CUSTOM_CAPABILITIES = 10
+};
+enum {
+    OFFERS_HASH = 1,
+    OFFERS_OPAMP = 2,
+    OPAMP_HEARTBEAT = 4,
+    IDENTIFICATION_NEW_UID = 1,
+    CAPABILITIES_ITEM = 1
+};
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
 void ft_outbox_settings_hash(uint32_t heartbeat_s, struct ft_hash *ret)
 {
     char text[64];
-    int n = snprintf(text, sizeof(text), "fettle connection settings 1: heartbeat %u s", heartbeat_s);
+    int n =
+        snprintf(text, sizeof(text), "fettle connection settings 1: heartbeat %u s", heartbeat_s);
 
     if (ft_hash_bytes(rn_slice(text, (size_t)n), ret) < 0)
         *ret = (struct ft_hash){{1}};
@@ -46,14 +59,15 @@ static void gather_full_state_locked(struct ft_session *s, struct ft_outgoing *o
     s->bits |= FT_SESSION_FULL_ASKED;
 }
 
-/* Who reports on connection settings has them when it says so; for others the offer counts once it is made. */
+/* Who reports on connection settings has them when it says so; for others the offer counts once it
+ * is made. */
 static void gather_settings_locked(struct ft_session *s, struct ft_outgoing *out)
 {
     struct ft_agent *a = s->agent;
     uint64_t needed = FT_AGENT_ACCEPTS_OPAMP_CONNECTION_SETTINGS | FT_AGENT_REPORTS_HEARTBEAT;
 
-    if ((a->capabilities & needed) != needed || (a->bits & FT_AGENT_SETTINGS_SENT) || (s->bits & FT_SESSION_SETTINGS_OFFERED) ||
-        !(a->bits & FT_AGENT_STATE_KNOWN))
+    if ((a->capabilities & needed) != needed || (a->bits & FT_AGENT_SETTINGS_SENT) ||
+        (s->bits & FT_SESSION_SETTINGS_OFFERED) || !(a->bits & FT_AGENT_STATE_KNOWN))
         return;
     out->settings = true;
     s->bits |= FT_SESSION_SETTINGS_OFFERED;
@@ -119,7 +133,8 @@ static void add_custom_capabilities(struct ft_buf *b)
 static void add_settings(struct ft_buf *b, const struct ft_sessions *owner)
 {
     uint8_t interval_bytes[16];
-    struct ft_buf interval = {.data = interval_bytes, .cap = sizeof(interval_bytes), .max = sizeof(interval_bytes)};
+    struct ft_buf interval = {
+        .data = interval_bytes, .cap = sizeof(interval_bytes), .max = sizeof(interval_bytes)};
 
     add_tag(&interval, OPAMP_HEARTBEAT, WIRE_VARINT, owner->heartbeat_s);
     add_tag(b, CONNECTION_SETTINGS, WIRE_BYTES, 2 + FT_HASH_LEN + 2 + interval.len);
@@ -152,7 +167,8 @@ static void add_plain(struct ft_buf *b, const struct ft_outgoing *out)
 }
 
 /* Everything but the configuration itself, whose tag comes last. */
-static void add_head(struct ft_buf *b, const struct ft_sessions *owner, const struct ft_outgoing *out)
+static void add_head(struct ft_buf *b, const struct ft_sessions *owner,
+                     const struct ft_outgoing *out)
 {
     add_plain(b, out);
     if (out->greet)
@@ -179,7 +195,8 @@ static void put_prefix(uint8_t *frame, size_t message_len)
 void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out)
 {
     uint8_t frame[HEAD_MAX];
-    struct ft_buf head = {.data = frame + PREFIX_LEN, .cap = HEAD_MAX - PREFIX_LEN, .max = HEAD_MAX - PREFIX_LEN};
+    struct ft_buf head = {
+        .data = frame + PREFIX_LEN, .cap = HEAD_MAX - PREFIX_LEN, .max = HEAD_MAX - PREFIX_LEN};
     struct rn_slice body = out->rendered ? out->rendered->wire : (struct rn_slice){0};
 
     out->greet = !(s->bits & FT_SESSION_GREETED);
@@ -195,8 +212,8 @@ void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out)
     out->rendered = ft_rendered_unref(out->rendered);
 }
 
-void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type, const char *why, uint64_t retry_ns,
-                       enum rnet_reason reason)
+void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type,
+                       const char *why, uint64_t retry_ns, enum rnet_reason reason)
 {
     struct ft_buf frame = FT_BUF_INIT(4096);
     Opamp__Proto__RetryInfo retry = OPAMP__PROTO__RETRY_INFO__INIT;
@@ -211,7 +228,8 @@ void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseTy
         error.retry_info = &retry;
     }
     if (s->agent)
-        message.instance_uid = (ProtobufCBinaryData){sizeof(s->agent->uid.bytes), s->agent->uid.bytes};
+        message.instance_uid =
+            (ProtobufCBinaryData){sizeof(s->agent->uid.bytes), s->agent->uid.bytes};
     message.error_response = &error;
     if (ft_message_encode_frame(&message.base, FT_MESSAGE_MAX_DEFAULT, &frame) == 0)
         (void)rnet_conn_write(s->conn, ft_buf_slice(&frame));

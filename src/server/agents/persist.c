@@ -8,14 +8,15 @@
 
 #include "agents/record.h"
 
-#define SAVE_EVERY  RN_S
-#define BATCH_ROWS  256
+#define SAVE_EVERY RN_S
+#define BATCH_ROWS 256
 #define BATCH_BYTES ((size_t)4 << 20) /* a batch ends when it holds that much */
-#define LOAD_ROWS   1024
+#define LOAD_ROWS 1024
 
 /* ---- loading ---- */
 
-/* A record as it was when the last process ended: nobody is connected, and whoever was is stale until it shows up or is missed. */
+/* A record as it was when the last process ended: nobody is connected, and whoever was is stale
+ * until it shows up or is missed. */
 static int load_row(struct ft_registry *r, const struct ft_agent_row *row, bool clean)
 {
     struct ft_agent loaded = {0}, *a;
@@ -28,7 +29,8 @@ static int load_row(struct ft_registry *r, const struct ft_agent_row *row, bool 
         log_warn("a stored agent cannot be read and will be asked anew", LOG_ERR(e));
         return e == -ENOMEM ? e : 0;
     }
-    enum ft_liveness was = loaded.liveness == FT_LIVENESS_OFFLINE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_STALE;
+    enum ft_liveness was =
+        loaded.liveness == FT_LIVENESS_OFFLINE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_STALE;
     loaded.uid = a->uid;
     loaded.next = a->next;
     loaded.liveness = a->liveness;
@@ -55,7 +57,8 @@ int ft_persist_load(struct ft_registry *r, struct ft_store *store)
         return e;
     do {
         CLEANUP(freep) struct ft_agent_row *rows = NULL;
-        e = ft_store_agents_load(store, ft_uuid_is_zero(&after) ? NULL : &after, LOAD_ROWS, &rows, &n);
+        e = ft_store_agents_load(store, ft_uuid_is_zero(&after) ? NULL : &after, LOAD_ROWS, &rows,
+                                 &n);
         for (size_t i = 0; e == 0 && i < n; i++) {
             e = load_row(r, &rows[i], clean);
             after = rows[i].uid;
@@ -68,10 +71,10 @@ int ft_persist_load(struct ft_registry *r, struct ft_store *store)
 
 struct batch {
     struct ft_agent_row rows[BATCH_ROWS];
-    size_t              ends[BATCH_ROWS]; /* of each record in `bytes` */
-    struct ft_buf       bytes;
-    size_t              n;
-    bool                full;
+    size_t ends[BATCH_ROWS]; /* of each record in `bytes` */
+    struct ft_buf bytes;
+    size_t n;
+    bool full;
 };
 
 static void add_row(void *arg, struct ft_agent *a)
@@ -87,7 +90,8 @@ static void add_row(void *arg, struct ft_agent *a)
         b->full = true;
         return;
     }
-    b->rows[b->n] = (struct ft_agent_row){.uid = a->uid, .sequence_num = a->sequence_num, .last_seen_ms = a->last_seen_ms};
+    b->rows[b->n] = (struct ft_agent_row){
+        .uid = a->uid, .sequence_num = a->sequence_num, .last_seen_ms = a->last_seen_ms};
     b->ends[b->n++] = b->bytes.len;
     a->bits &= ~(uint32_t)FT_AGENT_DIRTY;
     b->full = b->n == BATCH_ROWS || b->bytes.len >= BATCH_BYTES;
@@ -150,8 +154,8 @@ static int save_marked(struct ft_registry *r, struct ft_store *store, struct bat
 
 struct persist {
     struct ft_registry *registry;
-    struct ft_store    *store;
-    struct batch       *batch;
+    struct ft_store *store;
+    struct batch *batch;
 };
 
 static int persist_task(void *arg)

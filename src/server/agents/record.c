@@ -6,11 +6,12 @@
 #define VERSION 1
 
 /* What of the bits outlives the process. */
-#define STORED_BITS                                                                                                    \
-    (FT_AGENT_STATE_KNOWN | FT_AGENT_HAS_EFFECTIVE | FT_AGENT_HAS_REPORTED | FT_AGENT_HAS_APPLIED | FT_AGENT_SAYS_GOODBYE | \
-     FT_AGENT_TIMED_OUT | FT_AGENT_TAKES_ACKS)
+#define STORED_BITS                                                                                \
+    (FT_AGENT_STATE_KNOWN | FT_AGENT_HAS_EFFECTIVE | FT_AGENT_HAS_REPORTED |                       \
+     FT_AGENT_HAS_APPLIED | FT_AGENT_SAYS_GOODBYE | FT_AGENT_TIMED_OUT | FT_AGENT_TAKES_ACKS)
 
-/* Fixed-width, in the byte order of the machine that wrote it is not good enough for a file that may be moved: big-endian, field by field. */
+/* Fixed-width, in the byte order of the machine that wrote it is not good enough for a file that
+ * may be moved: big-endian, field by field. */
 static void add_hash(struct ft_buf *b, const struct ft_hash *h)
 {
     ft_buf_add(b, h->bytes, sizeof(h->bytes));
@@ -47,7 +48,7 @@ int ft_record_encode(const struct ft_agent *a, struct ft_buf *b)
 /* A reader that remembers when it ran dry, so that callers ask once. */
 struct reader {
     struct rn_slice in;
-    bool            dry;
+    bool dry;
 };
 
 static struct rn_slice take(struct reader *r, size_t n)
@@ -90,7 +91,8 @@ static int take_blob(struct ft_registry *registry, struct reader *r, struct ft_b
 
 static int take_blobs(struct ft_registry *registry, struct reader *r, struct ft_agent *a)
 {
-    struct ft_blob **blobs[] = {&a->description, &a->health, &a->effective, &a->status_error, &a->remote_address};
+    struct ft_blob **blobs[] = {&a->description, &a->health, &a->effective, &a->status_error,
+                                &a->remote_address};
 
     for (size_t i = 0; i < sizeof(blobs) / sizeof(blobs[0]); i++) {
         int e = take_blob(registry, r, blobs[i]);
@@ -120,6 +122,7 @@ int ft_record_decode(struct ft_registry *registry, struct rn_slice in, struct ft
     int e = take_blobs(registry, &r, a);
     if (e < 0)
         return e;
-    bool sane = a->liveness < FT_LIVENESS_COUNT && a->transport < FT_TRANSPORT_COUNT && a->status < 4 && a->interval >= RN_S;
+    bool sane = a->liveness < FT_LIVENESS_COUNT && a->transport < FT_TRANSPORT_COUNT &&
+                a->status < 4 && a->interval >= RN_S;
     return r.dry || r.in.len != 0 || !sane ? -EBADMSG : 0;
 }

@@ -1,5 +1,5 @@
-/* 64 shards, each a chained table that doubles. Counts by liveness and by status are kept as atomics and moved with every change, so that
- * metrics never walk the records. */
+/* 64 shards, each a chained table that doubles. Counts by liveness and by status are kept as
+ * atomics and moved with every change, so that metrics never walk the records. */
 #include "agents/registry.h"
 
 #include <errno.h>
@@ -16,26 +16,26 @@
 #include "agents/agent.h"
 #include "changes.h"
 
-#define SHARDS          64
+#define SHARDS 64
 #define BUCKETS_INITIAL 64
 
 struct shard {
-    struct rn_lock    lock;
+    struct rn_lock lock;
     struct ft_agent **buckets; /* lock, as all below and what hangs on them */
-    size_t            n_buckets, n;
+    size_t n_buckets, n;
 };
 
 struct ft_registry {
     /* set once */
     struct ft_blobs *blobs;
-    struct rn_tx     changes; /* borrowed */
-    struct ft_poke   poke;
+    struct rn_tx changes; /* borrowed */
+    struct ft_poke poke;
 
     struct shard shards[SHARDS];
 
     /* any thread */
-    _Atomic uint64_t      by_liveness[FT_LIVENESS_COUNT];
-    _Atomic uint64_t      by_status[4];
+    _Atomic uint64_t by_liveness[FT_LIVENESS_COUNT];
+    _Atomic uint64_t by_status[4];
     struct rnet_histogram apply_seconds;
 };
 
@@ -158,7 +158,8 @@ static struct ft_agent *find_locked(const struct shard *s, const struct ft_uuid 
     return a;
 }
 
-/* Twice the buckets. Some ten microseconds at ten thousand records of one shard; where memory is short chains just get longer. */
+/* Twice the buckets. Some ten microseconds at ten thousand records of one shard; where memory is
+ * short chains just get longer. */
 static void grow_locked(struct shard *s)
 {
     struct shard wider = {.n_buckets = s->n_buckets * 2};
@@ -180,7 +181,8 @@ static void grow_locked(struct shard *s)
     s->n_buckets = wider.n_buckets;
 }
 
-static struct ft_agent *add_locked(struct ft_registry *r, struct shard *s, const struct ft_uuid *uid)
+static struct ft_agent *add_locked(struct ft_registry *r, struct shard *s,
+                                   const struct ft_uuid *uid)
 {
     struct ft_agent *a = calloc(1, sizeof(*a));
 
@@ -199,7 +201,8 @@ static struct ft_agent *add_locked(struct ft_registry *r, struct shard *s, const
     return a;
 }
 
-int ft_agent_lock_or_new(struct ft_registry *r, const struct ft_uuid *uid, struct ft_agent **ret_agent, bool *ret_new)
+int ft_agent_lock_or_new(struct ft_registry *r, const struct ft_uuid *uid,
+                         struct ft_agent **ret_agent, bool *ret_new)
 {
     struct shard *s = shard_of(r, uid);
 
@@ -237,7 +240,8 @@ void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a)
     rn_lock_release(&shard_of(r, &a->uid)->lock);
 }
 
-void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a), void *arg)
+void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a),
+                           void *arg)
 {
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *s = &r->shards[i];
@@ -253,10 +257,12 @@ void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct f
 
 static bool has_desired_locked(const struct ft_agent *a)
 {
-    return a->rendered && (a->bits & FT_AGENT_HAS_REPORTED) && ft_hash_eq(&a->reported_hash, &a->rendered->hash);
+    return a->rendered && (a->bits & FT_AGENT_HAS_REPORTED) &&
+           ft_hash_eq(&a->reported_hash, &a->rendered->hash);
 }
 
-/* CONTRACT section 3: the agent's last report if its hash is the desired one, else UNSET; a rendering that failed is FAILED. */
+/* CONTRACT section 3: the agent's last report if its hash is the desired one, else UNSET; a
+ * rendering that failed is FAILED. */
 static uint8_t shown_status_locked(const struct ft_agent *a)
 {
     if (a->render_error)
@@ -286,12 +292,13 @@ void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enu
 
 bool ft_agent_offer_due_locked(const struct ft_agent *a)
 {
-    if (!a->rendered || !a->conn.gen || !(a->bits & FT_AGENT_CONFIG_KNOWN) || !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG) ||
-        a->offered == a->assignment)
+    if (!a->rendered || !a->conn.gen || !(a->bits & FT_AGENT_CONFIG_KNOWN) ||
+        !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG) || a->offered == a->assignment)
         return false;
     if (!has_desired_locked(a))
         return true;
-    /* It has this very content. Only a failure that is older than the newest assignment is worth another try. */
+    /* It has this very content. Only a failure that is older than the newest assignment is worth
+     * another try. */
     bool failed = a->status == FT_STATUS_FAILED || (a->bits & FT_AGENT_TIMED_OUT);
     return (failed && a->failed < a->assignment) || a->status == FT_STATUS_UNSET;
 }
@@ -310,7 +317,8 @@ int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_sl
     return 1;
 }
 
-/* The same assignment may come to mean other content: a template whose values changed. Then it is offered again. */
+/* The same assignment may come to mean other content: a template whose values changed. Then it is
+ * offered again. */
 static void desire_locked(struct ft_agent *a, const struct ft_desired *d)
 {
     if (!a->rendered || !d->rendered || !ft_hash_eq(&a->rendered->hash, &d->rendered->hash))
@@ -376,11 +384,13 @@ static void copy_locked(const struct ft_agent *a, struct ft_agent_snapshot *s)
         .render_error = ft_blob_ref(a->render_error),
     };
     struct rn_slice address = ft_blob_slice(a->remote_address);
-    size_t n = address.len < sizeof(s->remote_address) ? address.len : sizeof(s->remote_address) - 1;
+    size_t n =
+        address.len < sizeof(s->remote_address) ? address.len : sizeof(s->remote_address) - 1;
     memcpy(s->remote_address, n ? (const char *)address.data : "", n);
 }
 
-int ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid, struct ft_agent_snapshot *ret)
+int ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid,
+                         struct ft_agent_snapshot *ret)
 {
     struct ft_agent *a = ft_agent_lock(r, uid);
 
@@ -407,7 +417,8 @@ static int compare_uids(const void *a, const void *b)
     return ft_uuid_cmp(a, b);
 }
 
-/* Room for all, with some to spare for those that come meanwhile; who comes later than that is in the next list. */
+/* Room for all, with some to spare for those that come meanwhile; who comes later than that is in
+ * the next list. */
 static size_t count_all(struct ft_registry *r)
 {
     size_t n = 0;
@@ -419,7 +430,7 @@ static size_t count_all(struct ft_registry *r)
 
 struct uid_list {
     struct ft_uuid *uids;
-    size_t          n, cap;
+    size_t n, cap;
 };
 
 static void add_uid(void *arg, struct ft_agent *a)

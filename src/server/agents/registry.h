@@ -1,11 +1,13 @@
 /* The registry: what the server knows of each agent, in memory.
  *
- * Records are found by uid in shards, each with its own short lock. A record never goes away while the server runs, so a
- * pointer to one stays good; its fields are read and written under the lock of its shard. What an agent said of itself lies
- * in immutable blobs that are shared where they are equal and counted, so a reader takes references under the lock and looks
- * at them after it. Nothing suspends or calls back under a lock.
+ * Records are found by uid in shards, each with its own short lock. A record never goes away while
+ * the server runs, so a pointer to one stays good; its fields are read and written under the lock
+ * of its shard. What an agent said of itself lies in immutable blobs that are shared where they are
+ * equal and counted, so a reader takes references under the lock and looks at them after it.
+ * Nothing suspends or calls back under a lock.
  *
- * Desired state is level-triggered: the rollout stores what an agent should have, and the session sends it when it may.
+ * Desired state is level-triggered: the rollout stores what an agent should have, and the session
+ * sends it when it may.
  */
 #pragma once
 
@@ -29,58 +31,68 @@ enum ft_liveness {
     FT_LIVENESS_OFFLINE, /* goodbye, or three missed */
     FT_LIVENESS_COUNT,
 };
-enum ft_transport { FT_TRANSPORT_NONE, FT_TRANSPORT_TCP, FT_TRANSPORT_WEBSOCKET, FT_TRANSPORT_HTTP, FT_TRANSPORT_COUNT };
+enum ft_transport {
+    FT_TRANSPORT_NONE,
+    FT_TRANSPORT_TCP,
+    FT_TRANSPORT_WEBSOCKET,
+    FT_TRANSPORT_HTTP,
+    FT_TRANSPORT_COUNT
+};
 
 const char *ft_liveness_name(enum ft_liveness l);   /* "online" */
 const char *ft_transport_name(enum ft_transport t); /* "tcp"; NONE is "" */
 
 /* What an agent should have: made by the rollout, immutable once given to the registry. */
 struct ft_desired {
-    uint64_t            assignment; /* number of the group's assignment that it comes from */
-    rn_time             since;      /* when that was made; 0: before this process */
-    struct ft_rendered *rendered;   /* NULL: no configuration, or rendering failed */
-    char               *error;      /* why rendering failed, else NULL */
+    uint64_t assignment;          /* number of the group's assignment that it comes from */
+    rn_time since;                /* when that was made; 0: before this process */
+    struct ft_rendered *rendered; /* NULL: no configuration, or rendering failed */
+    char *error;                  /* why rendering failed, else NULL */
 };
 
 /* A copy of a record at one moment; blobs and rendered are references of the caller. */
 struct ft_agent_snapshot {
-    struct ft_uuid      uid;
-    enum ft_liveness    liveness;
-    enum ft_transport   transport;
-    char                remote_address[64];
-    uint64_t            capabilities, sequence_num;
-    int64_t             last_seen_ms, connected_since_ms; /* wall clock; 0: never */
-    struct ft_blob     *description; /* AgentDescription, encoded; may be NULL, as all blobs here */
-    struct ft_blob     *health;      /* ComponentHealth */
-    struct ft_blob     *effective;   /* AgentConfigMap */
-    bool                has_effective_hash, has_reported_hash, has_applied_hash;
-    struct ft_hash      effective_hash, reported_hash, applied_hash;
-    int                 status;       /* enum ft_status, as CONTRACT section 3 shows it */
-    bool                timed_out;    /* APPLYING for longer than apply_timeout: status is FAILED for that */
-    struct ft_blob     *status_error; /* text, as reported */
-    uint64_t            assignment;   /* of the desired state */
-    struct ft_rendered *rendered;     /* desired; NULL: none or failed */
-    struct ft_blob     *render_error; /* text */
+    struct ft_uuid uid;
+    enum ft_liveness liveness;
+    enum ft_transport transport;
+    char remote_address[64];
+    uint64_t capabilities, sequence_num;
+    int64_t last_seen_ms, connected_since_ms; /* wall clock; 0: never */
+    struct ft_blob *description; /* AgentDescription, encoded; may be NULL, as all blobs here */
+    struct ft_blob *health;      /* ComponentHealth */
+    struct ft_blob *effective;   /* AgentConfigMap */
+    bool has_effective_hash, has_reported_hash, has_applied_hash;
+    struct ft_hash effective_hash, reported_hash, applied_hash;
+    int status;     /* enum ft_status, as CONTRACT section 3 shows it */
+    bool timed_out; /* APPLYING for longer than apply_timeout: status is FAILED for that */
+    struct ft_blob *status_error; /* text, as reported */
+    uint64_t assignment;          /* of the desired state */
+    struct ft_rendered *rendered; /* desired; NULL: none or failed */
+    struct ft_blob *render_error; /* text */
 };
 
-int                 ft_registry_new(struct ft_registry **ret_registry);
+int ft_registry_new(struct ft_registry **ret_registry);
 struct ft_registry *ft_registry_free(struct ft_registry *r);
-void                ft_registry_freep(struct ft_registry **r);
+void ft_registry_freep(struct ft_registry **r);
 
-/* Where the uid of each agent goes that is new or whose description changed (changes.h; pushed, never waits). The registry
- * borrows the end-point, which callbacks of every loop must be able to use. */
+/* Where the uid of each agent goes that is new or whose description changed (changes.h; pushed,
+ * never waits). The registry borrows the end-point, which callbacks of every loop must be able to
+ * use. */
 void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes);
 
 /* Copy one record. 0, -ENOENT. From any thread of the runtime; does not suspend. */
-int  ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid, struct ft_agent_snapshot *ret);
+int ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid,
+                         struct ft_agent_snapshot *ret);
 void ft_agent_snapshot_fini(struct ft_agent_snapshot *s);
 
-/* All uids in byte order, as one array of the caller: a list to walk with ft_registry_snapshot(). 0, -ENOMEM. */
+/* All uids in byte order, as one array of the caller: a list to walk with ft_registry_snapshot().
+ * 0, -ENOMEM. */
 int ft_registry_uids(struct ft_registry *r, struct ft_uuid **ret_uids, size_t *ret_n);
 
-/* Store what the agent should have (takes over rendered and error in every case) and let its session offer it if it differs from
- * what the agent has. Does not wait. 0, -ENOENT, -ENOMEM. */
-int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct ft_desired *desired);
+/* Store what the agent should have (takes over rendered and error in every case) and let its
+ * session offer it if it differs from what the agent has. Does not wait. 0, -ENOENT, -ENOMEM. */
+int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid,
+                       struct ft_desired *desired);
 
 /* Counts, for metrics: from any thread. */
 struct ft_registry_counts {

@@ -1,7 +1,8 @@
 /* A session's messages: judge, bind, take, answer.
  *
- * The common message, a compressed heartbeat perhaps with metrics, is read by the hand-made decoder and costs no allocation but the
- * batch of its samples. Everything else goes through the scan and the generated decoder.
+ * The common message, a compressed heartbeat perhaps with metrics, is read by the hand-made decoder
+ * and costs no allocation but the batch of its samples. Everything else goes through the scan and
+ * the generated decoder.
  */
 #include "agents/session.h"
 
@@ -16,13 +17,13 @@
 #include <proto/frame.h>
 #include <proto/names.h>
 
-#define TAKEOVERS_MAX       2             /* the third within TAKEOVER_WINDOW is a clone */
-#define TAKEOVER_WINDOW     (60 * RN_S)
-#define CONFIG_WAIT         (5 * RN_S)    /* for the answer to ReportFullState */
-#define FULL_STATE_INTERVAL (2 * RN_MS)   /* 500 a second */
-#define RETRY_SHORT_NS      UINT64_C(5000000000)
-#define RETRY_DRAIN_NS      UINT64_C(2000000000)
-#define FIRST_MESSAGE_NS    (5 * RN_S)
+#define TAKEOVERS_MAX 2 /* the third within TAKEOVER_WINDOW is a clone */
+#define TAKEOVER_WINDOW (60 * RN_S)
+#define CONFIG_WAIT (5 * RN_S)          /* for the answer to ReportFullState */
+#define FULL_STATE_INTERVAL (2 * RN_MS) /* 500 a second */
+#define RETRY_SHORT_NS UINT64_C(5000000000)
+#define RETRY_DRAIN_NS UINT64_C(2000000000)
+#define FIRST_MESSAGE_NS (5 * RN_S)
 
 static void count(struct ft_session *s, enum ft_message_kind kind)
 {
@@ -32,15 +33,21 @@ static void count(struct ft_session *s, enum ft_message_kind kind)
 static void refuse_message(struct ft_session *s, const char *why)
 {
     count(s, FT_KIND_malformed);
-    ft_session_refuse(s, OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_BadRequest, why, 0, RNET_REASON_PROTOCOL);
+    ft_session_refuse(s,
+                      OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_BadRequest,
+                      why, 0, RNET_REASON_PROTOCOL);
 }
 
-static void refuse_for_now(struct ft_session *s, const char *why, uint64_t retry_ns, enum rnet_reason reason)
+static void refuse_for_now(struct ft_session *s, const char *why, uint64_t retry_ns,
+                           enum rnet_reason reason)
 {
-    ft_session_refuse(s, OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_Unavailable, why, retry_ns, reason);
+    ft_session_refuse(s,
+                      OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_Unavailable,
+                      why, retry_ns, reason);
 }
 
-/* ---- the token bucket of ReportFullState: whoever asks gets the next free moment, first come, first served ---- */
+/* ---- the token bucket of ReportFullState: whoever asks gets the next free moment, first come,
+ * first served ---- */
 
 static rn_time reserve_token(struct ft_sessions *owner)
 {
@@ -71,7 +78,8 @@ static void want_full_state(struct ft_session *s)
 
 /* ---- sending what is due ---- */
 
-/* After the outbox was gathered: the answer to ReportFullState is awaited from the moment it leaves. */
+/* After the outbox was gathered: the answer to ReportFullState is awaited from the moment it
+ * leaves. */
 static void note_sent(struct ft_session *s, const struct ft_outgoing *out)
 {
     if (out->flags & FT_SERVER_FLAG_REPORT_FULL_STATE) {
@@ -110,7 +118,8 @@ static void on_poke(struct rnet_conn conn, void *data, void *arg)
 static void poke(void *arg, struct rnet_conn conn)
 {
     (void)arg;
-    (void)rnet_conn_call(conn, on_poke, NULL, NULL); /* a lost poke is healed by the next heartbeat */
+    (void)rnet_conn_call(conn, on_poke, NULL,
+                         NULL); /* a lost poke is healed by the next heartbeat */
 }
 
 /* ---- binding a connection to an agent ---- */
@@ -198,10 +207,12 @@ static int bind_agent(struct ft_session *s, const struct ft_incoming *in, bool *
 
 /* ---- reading ---- */
 
-/* The bytes of the effective configuration, and its hash by the contract's formula. `arena` holds them. */
+/* The bytes of the effective configuration, and its hash by the contract's formula. `arena` holds
+ * them. */
 static int read_effective(struct ft_incoming *in, struct ft_arena *arena)
 {
-    const Opamp__Proto__AgentConfigMap *map = in->full->effective_config ? in->full->effective_config->config_map : NULL;
+    const Opamp__Proto__AgentConfigMap *map =
+        in->full->effective_config ? in->full->effective_config->config_map : NULL;
     CLEANUP(ft_objects_fini) struct ft_objects objects = {0};
 
     if (!in->full->effective_config)
@@ -222,9 +233,10 @@ static void read_head(struct ft_incoming *in)
 {
     const Opamp__Proto__AgentToServer *m = in->full;
 
-    in->head = (struct ft_heartbeat){.instance_uid = rn_slice(m->instance_uid.data, m->instance_uid.len),
-                                     .sequence_num = m->sequence_num,
-                                     .capabilities = m->capabilities};
+    in->head =
+        (struct ft_heartbeat){.instance_uid = rn_slice(m->instance_uid.data, m->instance_uid.len),
+                              .sequence_num = m->sequence_num,
+                              .capabilities = m->capabilities};
     if (m->custom_message) {
         in->head.has_custom = true;
         in->head.custom_capability = rn_slice_str(m->custom_message->capability);
@@ -233,12 +245,14 @@ static void read_head(struct ft_incoming *in)
     }
 }
 
-/* False: they could not be taken, for want of memory. The agent resends in order on its next connection. */
+/* False: they could not be taken, for want of memory. The agent resends in order on its next
+ * connection. */
 static bool take_metrics(struct ft_session *s, const struct ft_incoming *in)
 {
     struct ft_fault fault = {0};
 
-    if (!in->head.has_custom || !rn_slice_eq_str(in->head.custom_capability, FT_CAPABILITY_PROCESS_METRICS) ||
+    if (!in->head.has_custom ||
+        !rn_slice_eq_str(in->head.custom_capability, FT_CAPABILITY_PROCESS_METRICS) ||
         !rn_slice_eq_str(in->head.custom_type, FT_TYPE_PROCESS_METRICS))
         return true;
     int r = ft_intake_offer(s->owner->intake, &in->uid, in->head.custom_data, &fault);
@@ -261,7 +275,8 @@ static void take(struct ft_session *s, const struct ft_incoming *in, bool is_new
 {
     struct ft_registry *r = s->owner->registry;
     struct ft_outgoing out;
-    bool custom = in->head.has_custom && rn_slice_eq_str(in->head.custom_capability, FT_CAPABILITY_PROCESS_METRICS);
+    bool custom = in->head.has_custom &&
+                  rn_slice_eq_str(in->head.custom_capability, FT_CAPABILITY_PROCESS_METRICS);
 
     ft_agent_relock(r, s->agent);
     if (!rnet_conn_eq(s->agent->conn, s->conn)) {
@@ -299,7 +314,8 @@ static void handle(struct ft_session *s, struct ft_incoming *in)
         return;
     }
     if (s->agent && !ft_uuid_eq(&s->agent->uid, &in->uid)) {
-        refuse_message(s, "framed TCP carries one agent a connection: use another connection for another instance_uid");
+        refuse_message(s, "framed TCP carries one agent a connection: use another connection for "
+                          "another instance_uid");
         return;
     }
     count(s, kind_of(in));
@@ -308,7 +324,8 @@ static void handle(struct ft_session *s, struct ft_incoming *in)
     if (take_metrics(s, in))
         take(s, in, is_new);
     else
-        refuse_for_now(s, "the server has no memory for these metrics at the moment", RETRY_SHORT_NS, RNET_REASON_MEMORY);
+        refuse_for_now(s, "the server has no memory for these metrics at the moment",
+                       RETRY_SHORT_NS, RNET_REASON_MEMORY);
 }
 
 static void handle_full(struct ft_session *s, struct rn_slice message)
@@ -323,9 +340,11 @@ static void handle_full(struct ft_session *s, struct rn_slice message)
         r = read_effective(&in, &m.arena);
     }
     if (r == -EBADMSG || r == -E2BIG) {
-        refuse_message(s, fault.kind ? ft_fault_text(fault.kind) : "the effective configuration has too many objects");
+        refuse_message(s, fault.kind ? ft_fault_text(fault.kind)
+                                     : "the effective configuration has too many objects");
     } else if (r < 0) {
-        refuse_for_now(s, "the server has no memory for this message at the moment", RETRY_SHORT_NS, RNET_REASON_MEMORY);
+        refuse_for_now(s, "the server has no memory for this message at the moment", RETRY_SHORT_NS,
+                       RNET_REASON_MEMORY);
     } else {
         read_head(&in);
         handle(s, &in);
@@ -429,10 +448,12 @@ static const struct rnet_handler handler = {
 static void say_lost(void *arg, const char *name, const char *address, const char *why)
 {
     (void)arg;
-    log_error("a listener is lost", LOG_STR("listener", name), LOG_STR("address", address), LOG_STR("why", why));
+    log_error("a listener is lost", LOG_STR("listener", name), LOG_STR("address", address),
+              LOG_STR("why", why));
 }
 
-int ft_sessions_open(const struct ft_sessions_options *o, struct ft_sessions **ret, size_t *reterr_index)
+int ft_sessions_open(const struct ft_sessions_options *o, struct ft_sessions **ret,
+                     size_t *reterr_index)
 {
     CLEANUP(ft_sessions_closep) struct ft_sessions *s = calloc(1, sizeof(*s));
 
@@ -488,7 +509,8 @@ void ft_sessions_closep(struct ft_sessions **s)
     *s = NULL;
 }
 
-void ft_sessions_ack(void *arg, const struct ft_uuid *agent, const struct ft_uuid *boot, uint64_t seq)
+void ft_sessions_ack(void *arg, const struct ft_uuid *agent, const struct ft_uuid *boot,
+                     uint64_t seq)
 {
     struct ft_registry *r = arg;
     struct ft_agent *a = ft_agent_lock(r, agent);

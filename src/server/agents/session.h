@@ -19,20 +19,20 @@ enum ft_message_kind {
 #define X(name) FT_KIND_##name,
     FT_MESSAGE_KINDS(X)
 #undef X
-    FT_KIND_COUNT
+        FT_KIND_COUNT
 };
 
 struct ft_sessions {
     /* set once */
     struct ft_registry *registry;
-    struct ft_intake   *intake;
-    struct ft_limits    limits;
-    uint32_t            heartbeat_s;
-    struct ft_hash      settings_hash; /* of what connection settings we offer */
+    struct ft_intake *intake;
+    struct ft_limits limits;
+    uint32_t heartbeat_s;
+    struct ft_hash settings_hash; /* of what connection settings we offer */
     struct rnet_server *server;
 
     /* any thread */
-    _Atomic rn_time  full_state_next; /* when the token bucket has its next token */
+    _Atomic rn_time full_state_next; /* when the token bucket has its next token */
     _Atomic uint64_t messages[FT_TRANSPORT_COUNT][FT_KIND_COUNT];
     _Atomic uint64_t pushes;
 };
@@ -47,31 +47,31 @@ enum ft_session_bits {
 
 struct ft_session {
     struct ft_sessions *owner;
-    struct rnet_conn    conn;
-    struct ft_agent    *agent; /* NULL before the first message */
-    uint32_t            bits;
-    enum ft_transport   transport;
-    rn_time             full_at;   /* when the token for ReportFullState is ours */
-    rn_time             config_by; /* until when we wait to be told a remote_config_status; 0: we don't */
+    struct rnet_conn conn;
+    struct ft_agent *agent; /* NULL before the first message */
+    uint32_t bits;
+    enum ft_transport transport;
+    rn_time full_at;   /* when the token for ReportFullState is ours */
+    rn_time config_by; /* until when we wait to be told a remote_config_status; 0: we don't */
 };
 
 /* What came, in either of its two shapes. */
 struct ft_incoming {
-    struct ft_uuid                     uid;
-    struct ft_heartbeat                head; /* uid, number, capabilities, custom message */
+    struct ft_uuid uid;
+    struct ft_heartbeat head;                /* uid, number, capabilities, custom message */
     const Opamp__Proto__AgentToServer *full; /* NULL: nothing else came */
-    struct rn_slice                    effective; /* the AgentConfigMap, encoded; empty: none came */
-    struct ft_hash                     effective_hash;
+    struct rn_slice effective;               /* the AgentConfigMap, encoded; empty: none came */
+    struct ft_hash effective_hash;
 };
 
 /* What goes out in one ServerToAgent. */
 struct ft_outgoing {
-    struct ft_uuid      uid;
-    uint64_t            flags;
-    bool                greet, settings, ack;
+    struct ft_uuid uid;
+    uint64_t flags;
+    bool greet, settings, ack;
     struct ft_rendered *rendered; /* counted; NULL: no offer */
-    struct ft_uuid      ack_boot;
-    uint64_t            ack_seq;
+    struct ft_uuid ack_boot;
+    uint64_t ack_seq;
     const struct ft_uuid *new_uid;
 };
 
@@ -84,6 +84,7 @@ bool ft_outgoing_is_empty(const struct ft_outgoing *out);
 void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out); /* drops out->rendered */
 void ft_outbox_settings_hash(uint32_t heartbeat_s, struct ft_hash *ret);
 
-/* An error_response, alone; then the connection is flushed and closed. `retry_ns` 0: none is told. */
-void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type, const char *why, uint64_t retry_ns,
-                       enum rnet_reason reason);
+/* An error_response, alone; then the connection is flushed and closed. `retry_ns` 0: none is told.
+ */
+void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type,
+                       const char *why, uint64_t retry_ns, enum rnet_reason reason);

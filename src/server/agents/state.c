@@ -1,4 +1,5 @@
-/* What a message changes in the record: OpAMP's compressed status, piece by piece. A piece that is absent is unchanged. */
+/* What a message changes in the record: OpAMP's compressed status, piece by piece. A piece that is
+ * absent is unchanged. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,14 @@ static bool is_full(const struct ft_incoming *in)
     const Opamp__Proto__AgentToServer *m = in->full;
     uint64_t caps = in->head.capabilities;
 
-    return m && m->agent_description && (m->effective_config || !(caps & FT_AGENT_REPORTS_EFFECTIVE_CONFIG)) &&
+    return m && m->agent_description &&
+           (m->effective_config || !(caps & FT_AGENT_REPORTS_EFFECTIVE_CONFIG)) &&
            (m->remote_config_status || !(caps & FT_AGENT_REPORTS_REMOTE_CONFIG)) &&
            (m->health || !(caps & FT_AGENT_REPORTS_HEALTH));
 }
 
-/* sequence_num grows by one with each message; anything else, or an agent whose state we lost, asks for the full state. */
+/* sequence_num grows by one with each message; anything else, or an agent whose state we lost, asks
+ * for the full state. */
 static void take_sequence_locked(struct ft_session *s, const struct ft_incoming *in)
 {
     struct ft_agent *a = s->agent;
@@ -44,8 +47,10 @@ static struct rn_slice packed(const ProtobufCMessage *m, uint8_t *out)
     return rn_slice(out, protobuf_c_message_pack(m, out));
 }
 
-/* Keep a sub-message as its bytes. Without memory the old one stays, and the state counts as unknown, so it is asked for again. */
-static bool take_message_locked(struct ft_session *s, struct ft_blob **slot, const ProtobufCMessage *m)
+/* Keep a sub-message as its bytes. Without memory the old one stays, and the state counts as
+ * unknown, so it is asked for again. */
+static bool take_message_locked(struct ft_session *s, struct ft_blob **slot,
+                                const ProtobufCMessage *m)
 {
     uint8_t *bytes = malloc(protobuf_c_message_get_packed_size(m) + 1);
     int r = bytes ? ft_agent_set_blob(s->owner->registry, slot, packed(m, bytes)) : -ENOMEM;
@@ -70,7 +75,8 @@ static void take_effective_locked(struct ft_session *s, const struct ft_incoming
 
 static bool reports_desired_locked(const struct ft_agent *a)
 {
-    return a->rendered && (a->bits & FT_AGENT_HAS_REPORTED) && ft_hash_eq(&a->reported_hash, &a->rendered->hash);
+    return a->rendered && (a->bits & FT_AGENT_HAS_REPORTED) &&
+           ft_hash_eq(&a->reported_hash, &a->rendered->hash);
 }
 
 static void take_applied_locked(struct ft_session *s)
@@ -81,20 +87,24 @@ static void take_applied_locked(struct ft_session *s)
     a->applied_hash = a->reported_hash;
     a->bits |= FT_AGENT_HAS_APPLIED;
     if (!was_shown && a->desired_since && reports_desired_locked(a))
-        rnet_histogram_observe(ft_registry_apply_seconds(s->owner->registry), rn_loop_now() - a->desired_since);
+        rnet_histogram_observe(ft_registry_apply_seconds(s->owner->registry),
+                               rn_loop_now() - a->desired_since);
 }
 
-static void take_config_status_locked(struct ft_session *s, const Opamp__Proto__RemoteConfigStatus *status)
+static void take_config_status_locked(struct ft_session *s,
+                                      const Opamp__Proto__RemoteConfigStatus *status)
 {
     struct ft_agent *a = s->agent;
-    struct rn_slice hash = rn_slice(status->last_remote_config_hash.data, status->last_remote_config_hash.len);
+    struct rn_slice hash =
+        rn_slice(status->last_remote_config_hash.data, status->last_remote_config_hash.len);
     int r = ft_hash_from_bytes(hash, &a->reported_hash);
 
     a->bits |= FT_AGENT_CONFIG_KNOWN | FT_AGENT_DIRTY;
     a->bits &= ~(uint32_t)(FT_AGENT_TIMED_OUT | FT_AGENT_HAS_REPORTED);
     a->bits |= r == 0 ? FT_AGENT_HAS_REPORTED : 0;
     a->status = (int)status->status <= FT_STATUS_FAILED ? (uint8_t)status->status : FT_STATUS_UNSET;
-    (void)ft_agent_set_blob(s->owner->registry, &a->status_error, rn_slice_str(status->error_message));
+    (void)ft_agent_set_blob(s->owner->registry, &a->status_error,
+                            rn_slice_str(status->error_message));
     if (a->status == FT_STATUS_APPLYING)
         a->applying_since = rn_loop_now();
     else if (a->status == FT_STATUS_APPLIED && r == 0)
@@ -103,12 +113,15 @@ static void take_config_status_locked(struct ft_session *s, const Opamp__Proto__
         a->failed = a->offered;
 }
 
-/* An agent that reports on connection settings has taken our offer when it says so; whatever else it says, it has not. */
-static void take_settings_status_locked(struct ft_session *s, const Opamp__Proto__ConnectionSettingsStatus *status)
+/* An agent that reports on connection settings has taken our offer when it says so; whatever else
+ * it says, it has not. */
+static void take_settings_status_locked(struct ft_session *s,
+                                        const Opamp__Proto__ConnectionSettingsStatus *status)
 {
     struct ft_agent *a = s->agent;
     struct ft_hash hash;
-    bool ours = ft_hash_from_bytes(rn_slice(status->last_connection_settings_hash.data, status->last_connection_settings_hash.len),
+    bool ours = ft_hash_from_bytes(rn_slice(status->last_connection_settings_hash.data,
+                                            status->last_connection_settings_hash.len),
                                    &hash) == 0 &&
                 ft_hash_eq(&hash, &s->owner->settings_hash);
 
@@ -117,11 +130,13 @@ static void take_settings_status_locked(struct ft_session *s, const Opamp__Proto
         return;
     }
     a->bits |= FT_AGENT_SETTINGS_SENT;
-    if (status->status == OPAMP__PROTO__CONNECTION_SETTINGS_STATUSES__ConnectionSettingsStatuses_APPLIED)
+    if (status->status ==
+        OPAMP__PROTO__CONNECTION_SETTINGS_STATUSES__ConnectionSettingsStatuses_APPLIED)
         a->interval = s->owner->heartbeat_s * RN_S;
 }
 
-static void take_custom_capabilities_locked(struct ft_agent *a, const Opamp__Proto__CustomCapabilities *custom)
+static void take_custom_capabilities_locked(struct ft_agent *a,
+                                            const Opamp__Proto__CustomCapabilities *custom)
 {
     a->bits &= ~(uint32_t)FT_AGENT_TAKES_ACKS;
     for (size_t i = 0; i < custom->n_capabilities; i++)
@@ -173,7 +188,8 @@ bool ft_session_take_state_locked(struct ft_session *s, const struct ft_incoming
     take_sequence_locked(s, in);
     bool described = in->full ? take_full_locked(s, in) : false;
 
-    enum ft_liveness now = a->bits & FT_AGENT_SAYS_GOODBYE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_ONLINE;
+    enum ft_liveness now =
+        a->bits & FT_AGENT_SAYS_GOODBYE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_ONLINE;
     if (a->liveness != now)
         ft_agent_set_liveness_locked(r, a, now);
     ft_agent_settle_locked(r, a);

@@ -1,5 +1,5 @@
-/* An agent as JSON. The record is a snapshot, its group comes from the catalog as it is now: so a new assignment shows at once, with
- * `desired_hash` null until it is rendered. */
+/* An agent as JSON. The record is a snapshot, its group comes from the catalog as it is now: so a
+ * new assignment shows at once, with `desired_hash` null until it is rendered. */
 #include "api/internal.h"
 
 #include <string.h>
@@ -62,12 +62,14 @@ static json_t *json_capabilities(uint64_t capabilities)
 static json_t *json_component(const Opamp__Proto__ComponentHealth *h, unsigned depth)
 {
     json_t *components = json_object();
-    json_t *j = json_pack("{s:b, s:o}", "healthy", h->healthy, "status", ft_json_slice(rn_slice_str(h->status)));
+    json_t *j = json_pack("{s:b, s:o}", "healthy", h->healthy, "status",
+                          ft_json_slice(rn_slice_str(h->status)));
 
     if (h->last_error && *h->last_error)
         json_object_set_new(j, "last_error", ft_json_slice(rn_slice_str(h->last_error)));
     for (size_t i = 0; depth < COMPONENTS_DEPTH_MAX && i < h->n_component_health_map; i++) {
-        const Opamp__Proto__ComponentHealth__ComponentHealthMapEntry *e = h->component_health_map[i];
+        const Opamp__Proto__ComponentHealth__ComponentHealthMapEntry *e =
+            h->component_health_map[i];
         if (e->value)
             json_object_set_new(components, e->key, json_component(e->value, depth + 1));
     }
@@ -81,7 +83,8 @@ static json_t *json_health(const struct ft_blob *blob)
     struct ft_limits limits = {.message_max = FT_MESSAGE_MAX_LIMIT};
     ProtobufCMessage *m;
 
-    if (!blob || ft_message_decode(ft_blob_slice(blob), &opamp__proto__component_health__descriptor, &limits, &arena, &m, NULL) < 0)
+    if (!blob || ft_message_decode(ft_blob_slice(blob), &opamp__proto__component_health__descriptor,
+                                   &limits, &arena, &m, NULL) < 0)
         return json_null();
     return json_component((const Opamp__Proto__ComponentHealth *)m, 0);
 }
@@ -96,23 +99,26 @@ static json_t *json_error(const struct ft_api *api, const struct ft_agent_snapsh
         return json_string("");
     if (!s->timed_out)
         return ft_json_slice(ft_blob_slice(s->status_error));
-    snprintf(text, sizeof(text), "APPLYING, and no news of it for %lld s", (long long)(api->o.apply_timeout / RN_S));
+    snprintf(text, sizeof(text), "APPLYING, and no news of it for %lld s",
+             (long long)(api->o.apply_timeout / RN_S));
     return json_string(text);
 }
 
 /* What it should have, as far as that is rendered. */
-static json_t *json_config(const struct ft_api *api, const struct ft_agent_snapshot *s, const struct ft_group *g)
+static json_t *json_config(const struct ft_api *api, const struct ft_agent_snapshot *s,
+                           const struct ft_group *g)
 {
     if (!g->version)
-        return json_pack("{s:n, s:n, s:n, s:n, s:n, s:s, s:s}", "name", "version", "desired_hash", "applied_hash",
-                         "effective_hash", "status", "UNSET", "error", "");
+        return json_pack("{s:n, s:n, s:n, s:n, s:n, s:s, s:s}", "name", "version", "desired_hash",
+                         "applied_hash", "effective_hash", "status", "UNSET", "error", "");
     bool current = s->assignment == g->assignment;
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:s, s:o}", "name", g->version->head.configuration, "version",
-                     (json_int_t)g->version->head.number, "desired_hash",
-                     current && s->rendered ? ft_json_hash(&s->rendered->hash, true) : json_null(), "applied_hash",
-                     ft_json_hash(&s->applied_hash, s->has_applied_hash), "effective_hash",
-                     ft_json_hash(&s->effective_hash, s->has_effective_hash), "status",
-                     current ? ft_status_name(s->status) : "UNSET", "error", current ? json_error(api, s) : json_string(""));
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:s, s:o}", "name", g->version->head.configuration,
+                     "version", (json_int_t)g->version->head.number, "desired_hash",
+                     current && s->rendered ? ft_json_hash(&s->rendered->hash, true) : json_null(),
+                     "applied_hash", ft_json_hash(&s->applied_hash, s->has_applied_hash),
+                     "effective_hash", ft_json_hash(&s->effective_hash, s->has_effective_hash),
+                     "status", current ? ft_status_name(s->status) : "UNSET", "error",
+                     current ? json_error(api, s) : json_string(""));
 }
 
 json_t *ft_json_agent(struct ft_api *api, const struct ft_agent_snapshot *s)
@@ -127,11 +133,13 @@ json_t *ft_json_agent(struct ft_api *api, const struct ft_agent_snapshot *s)
         subject = (struct ft_subject){.uid = s->uid};
     group = ft_catalog_resolve(api->o.catalog, ft_subject_lookup, &subject);
     json_t *others = json_attrs(subject.non_identifying, labels);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "instance_uid", uid, "status",
-                     ft_liveness_name(s->liveness), "transport", ft_transport_name(s->transport), "remote_address",
-                     s->remote_address, "group", group->name, "labels", labels, "identifying_attributes",
-                     json_attrs(subject.identifying, NULL), "non_identifying_attributes", others, "capabilities",
-                     json_capabilities(s->capabilities), "sequence_num", (json_int_t)s->sequence_num, "last_seen",
-                     ft_json_time(s->last_seen_ms), "connected_since", ft_json_time(s->connected_since_ms), "health",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}",
+                     "instance_uid", uid, "status", ft_liveness_name(s->liveness), "transport",
+                     ft_transport_name(s->transport), "remote_address", s->remote_address, "group",
+                     group->name, "labels", labels, "identifying_attributes",
+                     json_attrs(subject.identifying, NULL), "non_identifying_attributes", others,
+                     "capabilities", json_capabilities(s->capabilities), "sequence_num",
+                     (json_int_t)s->sequence_num, "last_seen", ft_json_time(s->last_seen_ms),
+                     "connected_since", ft_json_time(s->connected_since_ms), "health",
                      json_health(s->health), "config", json_config(api, s, group));
 }

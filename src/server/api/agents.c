@@ -14,13 +14,16 @@
 #define YIELD_EVERY 64 /* agents of a list between two turns of everybody else */
 
 /* The agent that the path names, or false after a 404. */
-static bool find_agent(struct ft_api *api, struct rnet_http_request *req, struct ft_agent_snapshot *ret)
+static bool find_agent(struct ft_api *api, struct rnet_http_request *req,
+                       struct ft_agent_snapshot *ret)
 {
     struct ft_uuid uid;
 
-    if (ft_uuid_parse(rnet_http_param(req, "uid"), &uid) == 0 && ft_registry_snapshot(api->o.registry, &uid, ret) == 0)
+    if (ft_uuid_parse(rnet_http_param(req, "uid"), &uid) == 0 &&
+        ft_registry_snapshot(api->o.registry, &uid, ret) == 0)
         return true;
-    ft_reply_problem(req, 404, "there is no agent with this instance_uid: GET /api/v1/agents lists them");
+    ft_reply_problem(req, 404,
+                     "there is no agent with this instance_uid: GET /api/v1/agents lists them");
     return false;
 }
 
@@ -42,7 +45,9 @@ void ft_handle_agent_effective(void *arg, struct rnet_http_request *req)
 
     if (!find_agent(arg, req, &s))
         return;
-    int r = ft_message_decode(ft_blob_slice(s.effective), &opamp__proto__agent_config_map__descriptor, &limits, &arena, &m, NULL);
+    int r =
+        ft_message_decode(ft_blob_slice(s.effective), &opamp__proto__agent_config_map__descriptor,
+                          &limits, &arena, &m, NULL);
     if (r == 0)
         r = ft_objects_from_opamp((const Opamp__Proto__AgentConfigMap *)m, &objects);
     if (r < 0)
@@ -55,8 +60,8 @@ void ft_handle_agent_effective(void *arg, struct rnet_http_request *req)
 
 struct filter {
     struct ft_selector *selector;
-    struct rn_slice     group;
-    int                 liveness; /* -1: any */
+    struct rn_slice group;
+    int liveness; /* -1: any */
 };
 
 static void filter_fini(struct filter *f)
@@ -66,7 +71,8 @@ static void filter_fini(struct filter *f)
 
 static bool parse_filter(struct rnet_http_request *req, struct filter *f)
 {
-    struct rn_slice selector = rnet_http_query(req, "selector"), status = rnet_http_query(req, "status");
+    struct rn_slice selector = rnet_http_query(req, "selector"),
+                    status = rnet_http_query(req, "status");
     struct ft_syntax_error error;
 
     f->group = rnet_http_query(req, "group");
@@ -121,8 +127,8 @@ static size_t first_behind(const struct ft_uuid *uids, size_t n, const char *aft
 }
 
 /* One agent into the page, if it matches. False when the page is full already. */
-static bool add_agent(struct ft_api *api, const struct filter *f, const struct ft_uuid *uid, const struct ft_page *page,
-                      json_t *items)
+static bool add_agent(struct ft_api *api, const struct filter *f, const struct ft_uuid *uid,
+                      const struct ft_page *page, json_t *items)
 {
     CLEANUP(ft_agent_snapshot_fini) struct ft_agent_snapshot s = {0};
 
@@ -155,7 +161,8 @@ void ft_handle_agents_list(void *arg, struct rnet_http_request *req)
         if ((i - first) % YIELD_EVERY == YIELD_EVERY - 1 && rn_yield() < 0)
             break;
     if (i < n && json_array_size(items) > 0)
-        last = json_string_value(json_object_get(json_array_get(items, json_array_size(items) - 1), "instance_uid"));
+        last = json_string_value(
+            json_object_get(json_array_get(items, json_array_size(items) - 1), "instance_uid"));
     char key[FT_UUID_TEXT_SIZE];
     if (last)
         last = strcpy(key, last);
@@ -166,12 +173,16 @@ void ft_handle_agents_list(void *arg, struct rnet_http_request *req)
 
 static json_t *json_sample(const struct ft_latest_sample *s)
 {
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I}", "agent_id", s->agent_id, "boot_id", s->boot_id,
-                     "seq", (json_int_t)s->sample.seq, "timestamp", (json_int_t)s->sample.timestamp_ms, "host_name",
-                     ft_json_slice(s->sample.host_name), "ip", ft_json_slice(s->sample.ip), "pid", (json_int_t)s->sample.pid,
-                     "process_name", ft_json_slice(s->sample.process_name), "cmd", ft_json_slice(s->sample.cmd),
-                     "cpu_usage_rate", s->sample.has_cpu_usage_rate ? json_real(s->sample.cpu_usage_rate) : json_null(),
-                     "mem_usage", (json_int_t)s->sample.mem_usage, "send_lines", (json_int_t)s->sample.send_lines);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I}", "agent_id", s->agent_id,
+        "boot_id", s->boot_id, "seq", (json_int_t)s->sample.seq, "timestamp",
+        (json_int_t)s->sample.timestamp_ms, "host_name", ft_json_slice(s->sample.host_name), "ip",
+        ft_json_slice(s->sample.ip), "pid", (json_int_t)s->sample.pid, "process_name",
+        ft_json_slice(s->sample.process_name), "cmd", ft_json_slice(s->sample.cmd),
+        "cpu_usage_rate",
+        s->sample.has_cpu_usage_rate ? json_real(s->sample.cpu_usage_rate) : json_null(),
+        "mem_usage", (json_int_t)s->sample.mem_usage, "send_lines",
+        (json_int_t)s->sample.send_lines);
 }
 
 void ft_handle_agent_metrics(void *arg, struct rnet_http_request *req)

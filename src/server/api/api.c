@@ -11,10 +11,10 @@
 #define V1 "/api/v1"
 
 static const struct {
-    const char           *method, *pattern;
+    const char *method, *pattern;
     rnet_http_handler_fn *handler;
-    unsigned              flags;
-    bool                  takes_body;
+    unsigned flags;
+    bool takes_body;
 } table[] = {
     {"GET", V1 "/agents", ft_handle_agents_list, 0, false},
     {"GET", V1 "/agents/{uid}", ft_handle_agent_get, RNET_HTTP_ON_LOOP, false},
@@ -43,7 +43,8 @@ static bool token_fits(const struct ft_api *api, struct rn_slice field)
     static const char scheme[] = "Bearer ";
     size_t scheme_len = sizeof(scheme) - 1, len = strlen(api->o.token);
 
-    if (field.len != scheme_len + len || strncasecmp((const char *)field.data, scheme, scheme_len) != 0)
+    if (field.len != scheme_len + len ||
+        strncasecmp((const char *)field.data, scheme, scheme_len) != 0)
         return false;
     return CRYPTO_memcmp(field.data + scheme_len, api->o.token, len) == 0;
 }
@@ -53,17 +54,19 @@ static int authenticate(void *arg, struct rnet_http_request *req)
 {
     struct rn_slice path = rnet_http_path(req);
 
-    if (path.len < 4 || memcmp(path.data, "/api", 4) != 0 || token_fits(arg, rnet_http_field(req, "authorization")))
+    if (path.len < 4 || memcmp(path.data, "/api", 4) != 0 ||
+        token_fits(arg, rnet_http_field(req, "authorization")))
         return 0;
     (void)rnet_http_header(req, "WWW-Authenticate", "Bearer realm=\"fettle\"");
-    ft_reply_problem(req, 401, "send the token of DATA/admin-token as `Authorization: Bearer TOKEN`");
+    ft_reply_problem(req, 401,
+                     "send the token of DATA/admin-token as `Authorization: Bearer TOKEN`");
     return 1;
 }
 
 int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
 {
     struct {
-        struct ft_api          api;
+        struct ft_api api;
         struct rnet_http_route routes[N_ROUTES];
     } *both = calloc(1, sizeof(*both));
 
@@ -72,12 +75,13 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
     CLEANUP(freep) struct ft_api *api = &both->api;
     api->o = *options;
     for (size_t i = 0; i < N_ROUTES; i++)
-        both->routes[i] = (struct rnet_http_route){.method = table[i].method,
-                                                   .pattern = table[i].pattern,
-                                                   .handler = table[i].handler,
-                                                   .arg = api,
-                                                   .flags = table[i].flags,
-                                                   .body_max = table[i].takes_body ? options->body_max : 0};
+        both->routes[i] =
+            (struct rnet_http_route){.method = table[i].method,
+                                     .pattern = table[i].pattern,
+                                     .handler = table[i].handler,
+                                     .arg = api,
+                                     .flags = table[i].flags,
+                                     .body_max = table[i].takes_body ? options->body_max : 0};
     struct rnet_http_options o = {.name = "api",
                                   .addrs = options->addrs,
                                   .n_addrs = options->n_addrs,

@@ -13,18 +13,21 @@
 
 static json_t *json_configuration(const struct ft_configuration *c)
 {
-    return json_pack("{s:s, s:s, s:I, s:o, s:o}", "name", c->name, "comment", c->comment, "latest", (json_int_t)c->latest, "created",
-                     ft_json_time(c->created_ms), "updated", ft_json_time(c->updated_ms));
+    return json_pack("{s:s, s:s, s:I, s:o, s:o}", "name", c->name, "comment", c->comment, "latest",
+                     (json_int_t)c->latest, "created", ft_json_time(c->created_ms), "updated",
+                     ft_json_time(c->updated_ms));
 }
 
 static json_t *json_head(const struct ft_version_head *h)
 {
-    return json_pack("{s:s, s:I, s:o, s:s, s:o}", "configuration", h->configuration, "version", (json_int_t)h->number, "hash",
-                     ft_json_hash(&h->hash, true), "comment", h->comment, "created", ft_json_time(h->created_ms));
+    return json_pack("{s:s, s:I, s:o, s:s, s:o}", "configuration", h->configuration, "version",
+                     (json_int_t)h->number, "hash", ft_json_hash(&h->hash, true), "comment",
+                     h->comment, "created", ft_json_time(h->created_ms));
 }
 
 /* An optional string member, or false after a 400. */
-static bool string_member(struct rnet_http_request *req, const json_t *object, const char *key, struct rn_slice *ret)
+static bool string_member(struct rnet_http_request *req, const json_t *object, const char *key,
+                          struct rn_slice *ret)
 {
     const json_t *j = json_object_get(object, key);
     char pointer[64];
@@ -50,7 +53,8 @@ void ft_handle_configurations_list(void *arg, struct rnet_http_request *req)
 
     if (!ft_request_page(req, &page))
         return;
-    int r = ft_catalog_configuration_list(api->o.catalog, rn_slice_str(page.after), page.limit + 1, &list, &n);
+    int r = ft_catalog_configuration_list(api->o.catalog, rn_slice_str(page.after), page.limit + 1,
+                                          &list, &n);
     if (r < 0) {
         ft_reply_error(api, req, r, NULL, "configuration");
         return;
@@ -105,11 +109,13 @@ void ft_handle_versions_list(void *arg, struct rnet_http_request *req)
 
     if (!ft_request_page(req, &page))
         return;
-    if (page.after[0] && (ft_int_parse(page.after, &after) < 0 || after < 0 || after > UINT32_MAX)) {
+    if (page.after[0] &&
+        (ft_int_parse(page.after, &after) < 0 || after < 0 || after > UINT32_MAX)) {
         ft_reply_problem(req, 400, "cursor must be a `next` of an earlier page");
         return;
     }
-    int r = ft_catalog_version_list(api->o.catalog, rnet_http_param(req, "name"), (uint32_t)after, page.limit + 1, &list, &n);
+    int r = ft_catalog_version_list(api->o.catalog, rnet_http_param(req, "name"), (uint32_t)after,
+                                    page.limit + 1, &list, &n);
     if (r < 0) {
         ft_reply_error(api, req, r, NULL, "configuration");
         return;
@@ -152,8 +158,8 @@ void ft_handle_version_get(void *arg, struct rnet_http_request *req)
 /* The objects of a request; bodies that came as base64 are decoded into memory of ours. */
 struct drafts {
     struct ft_object items[FT_OBJECTS_MAX];
-    uint8_t         *decoded[FT_OBJECTS_MAX];
-    size_t           n;
+    uint8_t *decoded[FT_OBJECTS_MAX];
+    size_t n;
 };
 
 static void drafts_free(struct drafts **d)
@@ -184,7 +190,9 @@ static int decode_base64(struct rn_slice text, uint8_t **ret, size_t *ret_len)
 
     if (!out)
         return -ENOMEM;
-    int n = text.len % 4 == 0 && text.len < INT32_MAX ? EVP_DecodeBlock(out, text.data, (int)text.len) : -1;
+    int n = text.len % 4 == 0 && text.len < INT32_MAX
+                ? EVP_DecodeBlock(out, text.data, (int)text.len)
+                : -1;
     if (n < 0) {
         free(out);
         return -EINVAL;
@@ -196,9 +204,11 @@ static int decode_base64(struct rn_slice text, uint8_t **ret, size_t *ret_len)
     return 0;
 }
 
-static const char *read_body(const json_t *value, struct ft_object *o, uint8_t **decoded, const char **member)
+static const char *read_body(const json_t *value, struct ft_object *o, uint8_t **decoded,
+                             const char **member)
 {
-    const json_t *body = json_object_get(value, "body"), *encoded = json_object_get(value, "body_base64");
+    const json_t *body = json_object_get(value, "body"),
+                 *encoded = json_object_get(value, "body_base64");
     size_t len;
 
     *member = body ? "/body" : "/body_base64";
@@ -210,7 +220,8 @@ static const char *read_body(const json_t *value, struct ft_object *o, uint8_t *
         o->body = rn_slice(json_string_value(body), json_string_length(body));
         return NULL;
     }
-    int r = decode_base64(rn_slice(json_string_value(encoded), json_string_length(encoded)), decoded, &len);
+    int r = decode_base64(rn_slice(json_string_value(encoded), json_string_length(encoded)),
+                          decoded, &len);
     if (r < 0)
         return r == -EINVAL ? "is not base64" : "the server is out of memory";
     o->body = rn_slice(*decoded, len);
@@ -218,22 +229,26 @@ static const char *read_body(const json_t *value, struct ft_object *o, uint8_t *
 }
 
 /* Returns what is wrong, or NULL. */
-static const char *read_object(const json_t *value, struct ft_object *o, uint8_t **decoded, const char **member)
+static const char *read_object(const json_t *value, struct ft_object *o, uint8_t **decoded,
+                               const char **member)
 {
     static const char *const keys[] = {"content_type", "body", "body_base64", "template"};
-    const json_t *type = json_object_get(value, "content_type"), *templated = json_object_get(value, "template");
+    const json_t *type = json_object_get(value, "content_type"),
+                 *templated = json_object_get(value, "template");
     const char *key;
     json_t *ignored;
 
     *member = "";
     if (!json_is_object(value))
         return "must be an object with content_type and body";
-    json_object_foreach((json_t *)value, key, ignored) {
+    json_object_foreach((json_t *)value, key, ignored)
+    {
         size_t i = 0;
         while (i < 4 && strcmp(keys[i], key) != 0)
             i++;
         if (i == 4)
-            return "an object has content_type, body or body_base64, and template: remove what else is there";
+            return "an object has content_type, body or body_base64, and template: remove what "
+                   "else is there";
     }
     *member = "/content_type";
     if (type && !json_is_string(type))
@@ -253,11 +268,14 @@ static bool read_objects(struct rnet_http_request *req, const json_t *objects, s
     json_t *value;
     char pointer[1024];
 
-    if (!json_is_object(objects) || json_object_size(objects) == 0 || json_object_size(objects) > FT_OBJECTS_MAX) {
-        ft_reply_field(req, 400, "/objects", "must be an object with 1 to 256 members, NAME: {content_type, body}");
+    if (!json_is_object(objects) || json_object_size(objects) == 0 ||
+        json_object_size(objects) > FT_OBJECTS_MAX) {
+        ft_reply_field(req, 400, "/objects",
+                       "must be an object with 1 to 256 members, NAME: {content_type, body}");
         return false;
     }
-    json_object_foreach((json_t *)objects, name, value) {
+    json_object_foreach((json_t *)objects, name, value)
+    {
         struct ft_object *o = &d->items[d->n];
         o->name = rn_slice_str(name);
         const char *wrong = read_object(value, o, &d->decoded[d->n], &member);
@@ -271,7 +289,8 @@ static bool read_objects(struct rnet_http_request *req, const json_t *objects, s
     return true;
 }
 
-static void post_version(struct ft_api *api, struct rnet_http_request *req, const json_t *body, struct drafts *d)
+static void post_version(struct ft_api *api, struct rnet_http_request *req, const json_t *body,
+                         struct drafts *d)
 {
     static const char *const keys[] = {"objects", "comment", NULL};
     struct ft_version_head head;
@@ -282,7 +301,8 @@ static void post_version(struct ft_api *api, struct rnet_http_request *req, cons
     if (!ft_request_known_keys(req, body, keys) || !string_member(req, body, "comment", &comment) ||
         !read_objects(req, json_object_get(body, "objects"), d))
         return;
-    int r = ft_catalog_version_add(api->o.catalog, rnet_http_param(req, "name"), d->items, d->n, comment, &head, &created, &problem);
+    int r = ft_catalog_version_add(api->o.catalog, rnet_http_param(req, "name"), d->items, d->n,
+                                   comment, &head, &created, &problem);
     if (r < 0)
         ft_reply_error(api, req, r, &problem, "configuration");
     else

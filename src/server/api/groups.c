@@ -12,20 +12,24 @@ static json_t *json_variables(const struct ft_attrs *variables)
     json_t *j = json_object();
 
     for (uint32_t i = 0; variables && i < variables->count; i++)
-        json_object_setn_new_nocheck(j, (const char *)variables->items[i].key.data, variables->items[i].key.len,
+        json_object_setn_new_nocheck(j, (const char *)variables->items[i].key.data,
+                                     variables->items[i].key.len,
                                      ft_json_slice(variables->items[i].text));
     return j;
 }
 
 static json_t *json_group(const struct ft_group *g)
 {
-    json_t *configuration = g->version ? json_pack("{s:s, s:I}", "name", g->version->head.configuration, "version",
-                                                   (json_int_t)g->version->head.number)
-                                       : json_null();
+    json_t *configuration = g->version
+                                ? json_pack("{s:s, s:I}", "name", g->version->head.configuration,
+                                            "version", (json_int_t)g->version->head.number)
+                                : json_null();
 
-    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "name", g->name, "selector", ft_json_slice(ft_selector_text(g->selector)),
-                     "priority", (json_int_t)g->priority, "configuration", configuration, "variables",
-                     json_variables(g->variables), "assigned", ft_json_time(g->assigned_ms), "updated", ft_json_time(g->updated_ms));
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "name", g->name, "selector",
+                     ft_json_slice(ft_selector_text(g->selector)), "priority",
+                     (json_int_t)g->priority, "configuration", configuration, "variables",
+                     json_variables(g->variables), "assigned", ft_json_time(g->assigned_ms),
+                     "updated", ft_json_time(g->updated_ms));
 }
 
 static int by_name(const void *a, const void *b)
@@ -102,10 +106,13 @@ static const char *read_variables(const json_t *j, struct ft_attrs **ret)
         return NULL;
     if (!json_is_object(j) || json_object_size(j) > FT_ATTRS_MAX)
         return "must be an object of at most 256 strings";
-    json_object_foreach((json_t *)j, key, value) {
+    json_object_foreach((json_t *)j, key, value)
+    {
         if (!json_is_string(value))
             return "each variable must be a string";
-        items[n++] = (struct ft_attr){rn_slice_str(key), rn_slice(json_string_value(value), json_string_length(value)), FT_ATTR_STRING};
+        items[n++] = (struct ft_attr){rn_slice_str(key),
+                                      rn_slice(json_string_value(value), json_string_length(value)),
+                                      FT_ATTR_STRING};
     }
     return ft_attrs_new(items, n, ret) < 0 ? "is too large: 64 KiB in all" : NULL;
 }
@@ -116,8 +123,8 @@ static const char *read_configuration(const json_t *j, struct ft_group_draft *dr
 
     if (!j || json_is_null(j))
         return NULL;
-    if (!json_is_string(name) || !json_is_integer(version) || json_object_size(j) != 2 || json_integer_value(version) < 1 ||
-        json_integer_value(version) > UINT32_MAX)
+    if (!json_is_string(name) || !json_is_integer(version) || json_object_size(j) != 2 ||
+        json_integer_value(version) < 1 || json_integer_value(version) > UINT32_MAX)
         return "must be {\"name\": NAME, \"version\": NUMBER}";
     draft->configuration = rn_slice_str(json_string_value(name));
     draft->version = (uint32_t)json_integer_value(version);
@@ -125,16 +132,19 @@ static const char *read_configuration(const json_t *j, struct ft_group_draft *dr
 }
 
 /* False after a 400. */
-static bool read_draft(struct rnet_http_request *req, const json_t *body, struct ft_group_draft *draft, struct ft_attrs **variables)
+static bool read_draft(struct rnet_http_request *req, const json_t *body,
+                       struct ft_group_draft *draft, struct ft_attrs **variables)
 {
     static const char *const keys[] = {"selector", "priority", "configuration", "variables", NULL};
-    const json_t *selector = json_object_get(body, "selector"), *priority = json_object_get(body, "priority");
+    const json_t *selector = json_object_get(body, "selector"),
+                 *priority = json_object_get(body, "priority");
     const char *wrong;
 
     if (!ft_request_known_keys(req, body, keys))
         return false;
     if (!json_is_string(selector)) {
-        ft_reply_field(req, 400, "/selector", "must be a string, like env=prod,region!=eu; empty matches all");
+        ft_reply_field(req, 400, "/selector",
+                       "must be a string, like env=prod,region!=eu; empty matches all");
         return false;
     }
     if (!json_is_integer(priority)) {
@@ -193,14 +203,18 @@ void ft_handle_group_configuration_put(void *arg, struct rnet_http_request *req)
     if (!ft_request_if_match(req, &if_match))
         return;
     if (object.data && object.len == 0) {
-        ft_reply_problem(req, 400, "object is empty: name it, or leave the parameter out for config.yaml");
+        ft_reply_problem(req, 400,
+                         "object is empty: name it, or leave the parameter out for config.yaml");
         return;
     }
-    int r = ft_catalog_put_object(api->o.catalog, rnet_http_param(req, "group"), object, rnet_http_field(req, "content-type"),
-                                  rnet_http_body(req), if_match, &result, &problem);
+    int r = ft_catalog_put_object(api->o.catalog, rnet_http_param(req, "group"), object,
+                                  rnet_http_field(req, "content-type"), rnet_http_body(req),
+                                  if_match, &result, &problem);
     if (r < 0)
         ft_reply_error(api, req, r, &problem, "group");
     else
-        ft_reply_json(req, 202, json_pack("{s:s, s:I, s:o}", "configuration", result.head.configuration, "version",
-                                          (json_int_t)result.head.number, "hash", ft_json_hash(&result.head.hash, true)));
+        ft_reply_json(req, 202,
+                      json_pack("{s:s, s:I, s:o}", "configuration", result.head.configuration,
+                                "version", (json_int_t)result.head.number, "hash",
+                                ft_json_hash(&result.head.hash, true)));
 }

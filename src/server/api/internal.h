@@ -10,7 +10,7 @@
 struct ft_api {
     /* set once */
     struct ft_api_options o;
-    struct rnet_http     *http;
+    struct rnet_http *http;
 
     /* any thread */
     _Atomic(const char *) unready; /* why; NULL: ready */
@@ -18,16 +18,21 @@ struct ft_api {
 
 /* ---- reply.c ---- */
 
-/* Answer with JSON (the reference is taken; NULL, from failed building, is a 500 that tells of memory). */
+/* Answer with JSON (the reference is taken; NULL, from failed building, is a 500 that tells of
+ * memory). */
 void ft_reply_json(struct rnet_http_request *req, unsigned status, json_t *body);
 /* The same with an ETag. */
-void ft_reply_json_tagged(struct rnet_http_request *req, unsigned status, json_t *body, uint64_t revision);
+void ft_reply_json_tagged(struct rnet_http_request *req, unsigned status, json_t *body,
+                          uint64_t revision);
 /* A problem without fields, printf-like. */
-__attribute__((format(printf, 3, 4))) void ft_reply_problem(struct rnet_http_request *req, unsigned status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+ft_reply_problem(struct rnet_http_request *req, unsigned status, const char *format, ...);
 /* A problem with one field at fault. */
-void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *pointer, const char *detail);
+void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *pointer,
+                    const char *detail);
 /* What a catalog or store call returned as an error: `what` names the thing for 404 and 409. */
-void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error, const struct ft_problem *problem, const char *what);
+void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error,
+                    const struct ft_problem *problem, const char *what);
 
 /* Time in ms as RFC 3339 with ms; 0 is null. */
 json_t *ft_json_time(int64_t ms);
@@ -44,25 +49,29 @@ bool ft_request_json(struct rnet_http_request *req, json_t **ret);
 /* If-Match as a revision, FT_MATCH_ALWAYS or FT_MATCH_EXISTS; false after a 400. */
 bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret);
 /* Only these keys may stand in `object`: false after a 400 that names another. */
-bool ft_request_known_keys(struct rnet_http_request *req, const json_t *object, const char *const keys[]);
+bool ft_request_known_keys(struct rnet_http_request *req, const json_t *object,
+                           const char *const keys[]);
 
 #define FT_PAGE_DEFAULT 100
-#define FT_PAGE_MAX     1000
-#define FT_CURSOR_MAX   512
+#define FT_PAGE_MAX 1000
+#define FT_CURSOR_MAX 512
 struct ft_page {
     size_t limit;
-    char   after[FT_CURSOR_MAX]; /* the last key of the page before; empty: the first page */
+    char after[FT_CURSOR_MAX]; /* the last key of the page before; empty: the first page */
 };
 /* `limit` and `cursor`; false after a 400. */
 bool ft_request_page(struct rnet_http_request *req, struct ft_page *ret);
-/* {"items": items, "next": cursor of `last_key`, or null when it is NULL}; the reference is taken. */
+/* {"items": items, "next": cursor of `last_key`, or null when it is NULL}; the reference is taken.
+ */
 json_t *ft_page_json(json_t *items, const char *last_key);
 
 /* ---- handlers; `arg` is the struct ft_api ---- */
-#define FT_HANDLERS(X)                                                                                                 \
-    X(agents_list) X(agent_get) X(agent_effective) X(agent_metrics) X(exporters_list) X(exporter_get)                  \
-    X(configurations_list) X(configurations_post) X(configuration_get) X(versions_list) X(versions_post) X(version_get) \
-    X(groups_list) X(group_get) X(group_put) X(group_delete) X(group_configuration_put) X(healthz) X(readyz)
+#define FT_HANDLERS(X)                                                                             \
+    X(agents_list)                                                                                 \
+    X(agent_get) X(agent_effective) X(agent_metrics) X(exporters_list) X(exporter_get)             \
+        X(configurations_list) X(configurations_post) X(configuration_get) X(versions_list)        \
+            X(versions_post) X(version_get) X(groups_list) X(group_get) X(group_put)               \
+                X(group_delete) X(group_configuration_put) X(healthz) X(readyz)
 #define X(name) void ft_handle_##name(void *arg, struct rnet_http_request *req);
 FT_HANDLERS(X)
 #undef X

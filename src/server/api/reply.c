@@ -23,7 +23,8 @@ void ft_reply_json(struct rnet_http_request *req, unsigned status, json_t *body)
         (void)rnet_http_problem(req, 500, "the server is out of memory", NULL);
 }
 
-void ft_reply_json_tagged(struct rnet_http_request *req, unsigned status, json_t *body, uint64_t revision)
+void ft_reply_json_tagged(struct rnet_http_request *req, unsigned status, json_t *body,
+                          uint64_t revision)
 {
     char tag[32];
 
@@ -43,7 +44,8 @@ void ft_reply_problem(struct rnet_http_request *req, unsigned status, const char
     (void)rnet_http_problem(req, status, detail, NULL);
 }
 
-void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *pointer, const char *detail)
+void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *pointer,
+                    const char *detail)
 {
     json_t *errors = json_pack("[{s:s, s:s}]", "pointer", pointer, "detail", detail);
     CLEANUP(freep) char *array = errors ? json_dumps(errors, JSON_COMPACT) : NULL;
@@ -103,7 +105,8 @@ static void reply_storage(struct ft_api *api, struct rnet_http_request *req, int
         ft_reply_problem(req, 503, "nothing was changed: %s: try again", strerror(-error));
 }
 
-void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error, const struct ft_problem *problem, const char *what)
+void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error,
+                    const struct ft_problem *problem, const char *what)
 {
     unsigned status = status_of(error);
 
@@ -161,12 +164,14 @@ static json_t *base64(struct rn_slice s)
 
 json_t *ft_json_object(const struct ft_object *o, bool with_template)
 {
-    bool is_text = ft_utf8_valid(o->body) && (o->body.len == 0 || !memchr(o->body.data, '\0', o->body.len));
+    bool is_text =
+        ft_utf8_valid(o->body) && (o->body.len == 0 || !memchr(o->body.data, '\0', o->body.len));
     json_t *j = json_pack("{s:o}", "content_type", ft_json_slice(o->content_type));
 
     if (!j)
         return NULL;
-    json_object_set_new(j, is_text ? "body" : "body_base64", is_text ? ft_json_slice(o->body) : base64(o->body));
+    json_object_set_new(j, is_text ? "body" : "body_base64",
+                        is_text ? ft_json_slice(o->body) : base64(o->body));
     if (with_template)
         json_object_set_new(j, "template", json_boolean(o->is_template));
     return j;

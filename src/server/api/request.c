@@ -11,10 +11,12 @@ bool ft_request_json(struct rnet_http_request *req, json_t **ret)
 {
     struct rn_slice body = rnet_http_body(req);
     json_error_t error;
-    json_t *j = json_loadb(body.len ? (const char *)body.data : "", body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *j = json_loadb(body.len ? (const char *)body.data : "", body.len,
+                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 
     if (!j) {
-        ft_reply_problem(req, 400, "the body is not JSON: line %d, column %d: %s", error.line, error.column, error.text);
+        ft_reply_problem(req, 400, "the body is not JSON: line %d, column %d: %s", error.line,
+                         error.column, error.text);
         return false;
     }
     if (!json_is_object(j)) {
@@ -39,7 +41,8 @@ bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret)
         return true;
     }
     int64_t revision = 0;
-    if (field.len >= 3 && field.len < sizeof(text) && field.data[0] == '"' && field.data[field.len - 1] == '"') {
+    if (field.len >= 3 && field.len < sizeof(text) && field.data[0] == '"' &&
+        field.data[field.len - 1] == '"') {
         memcpy(text, field.data + 1, field.len - 2);
         text[field.len - 2] = '\0';
         if (ft_int_parse(text, &revision) == 0 && revision > 0) {
@@ -51,12 +54,14 @@ bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret)
     return false;
 }
 
-bool ft_request_known_keys(struct rnet_http_request *req, const json_t *object, const char *const keys[])
+bool ft_request_known_keys(struct rnet_http_request *req, const json_t *object,
+                           const char *const keys[])
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         size_t i = 0;
         while (keys[i] && strcmp(keys[i], key) != 0)
             i++;
@@ -120,5 +125,6 @@ json_t *ft_page_json(json_t *items, const char *last_key)
 
     if (last_key)
         ft_hex_format(rn_slice_str(last_key), hex);
-    return json_pack("{s:o, s:o}", "items", items, "next", last_key ? json_string(hex) : json_null());
+    return json_pack("{s:o, s:o}", "items", items, "next",
+                     last_key ? json_string(hex) : json_null());
 }

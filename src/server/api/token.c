@@ -12,7 +12,7 @@
 #include <model/hash.h>
 
 #define TOKEN_BYTES 32
-#define TOKEN_MIN   16
+#define TOKEN_MIN 16
 
 static int read_token(const char *path, char token[FT_TOKEN_SIZE], struct ft_text_error *reterr)
 {
@@ -30,13 +30,16 @@ static int read_token(const char *path, char token[FT_TOKEN_SIZE], struct ft_tex
     token[n] = '\0';
     token[strcspn(token, "\r\n")] = '\0';
     if (strlen(token) < TOKEN_MIN) {
-        ft_text_error_set(reterr, "%s holds no token of %d characters or more: remove it, and a new one is made", path, TOKEN_MIN);
+        ft_text_error_set(
+            reterr, "%s holds no token of %d characters or more: remove it, and a new one is made",
+            path, TOKEN_MIN);
         return -EINVAL;
     }
     return 0;
 }
 
-/* Written whole under another name, then linked into place: a crash leaves no half token, and a racing start keeps the first. */
+/* Written whole under another name, then linked into place: a crash leaves no half token, and a
+ * racing start keeps the first. */
 static int make_token(const char *path, struct ft_text_error *reterr)
 {
     uint8_t random[TOKEN_BYTES];
