@@ -25,7 +25,8 @@ const char *rn_wait_name(enum rn_wait_kind wait)
     return "unknown";
 }
 
-void rn_tasks_each(const struct rn_runtime *rt, bool (*fn)(void *arg, const struct rn_task_info *info), void *arg)
+void rn_tasks_each(const struct rn_runtime *rt,
+                   bool (*fn)(void *arg, const struct rn_task_info *info), void *arg)
 {
     struct rn__leaks *leaks = rn__chans_of(rt)->leaks;
     uint32_t end = rn__tasks_end(rt);

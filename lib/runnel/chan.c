@@ -5,13 +5,15 @@
  *      a task that waits to send     =>  the ring is full (or there is none)
  *      so both at once only when one task selects on both ends
  *
- * A sender that meets a waiting receiver writes into its memory directly; a receiver that takes the oldest value from a full ring
- * lets the first waiting sender fill the place, so values keep the order in which their sends began. A waiter is claimed first
- * (peers, close, timer and cancel compete for it, see internal.h); only who won may touch its memory, and who lost takes the
- * record out of the queue and looks at the next. The claimed are woken after the unlock, and so are destructors run.
+ * A sender that meets a waiting receiver writes into its memory directly; a receiver that takes the
+ * oldest value from a full ring lets the first waiting sender fill the place, so values keep the
+ * order in which their sends began. A waiter is claimed first (peers, close, timer and cancel
+ * compete for it, see internal.h); only who won may touch its memory, and who lost takes the record
+ * out of the queue and looks at the next. The claimed are woken after the unlock, and so are
+ * destructors run.
  *
- * End-points inside a value change hands with it: sender -> channel -> receiver, or sender -> receiver at once. If a send fails
- * they were never moved.
+ * End-points inside a value change hands with it: sender -> channel -> receiver, or sender ->
+ * receiver at once. If a send fails they were never moved.
  */
 #include "channel.h"
 
@@ -19,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Queues ------------------------------------------------------------------------------------------------------------ */
+/* ---- Queues ---------------------------------------------------------------------------------- */
 
 void rn__waiter_enqueue_locked(struct rn__waiter *w)
 {
@@ -64,7 +66,8 @@ void rn__waiter_withdraw(struct rn__waiter *w)
     rn_lock_release(&w->chan->lock);
 }
 
-/* Take it out and compete for it: a claim that loses leaves a task that is busy waking up, and no record. */
+/* Take it out and compete for it: a claim that loses leaves a task that is busy waking up, and no
+ * record. */
 static bool waiter_claim_locked(struct rn__waiter *w)
 {
     bool won = rn__claim(w->key, w->index);
@@ -81,7 +84,8 @@ static void waiter_done(struct rn__waiter *w, int result, struct rn__after *afte
     after->wake = w;
 }
 
-void rn__queue_fail_locked(struct rn__queue *q, const struct rn__end_rec *rec, int result, struct rn__after *after)
+void rn__queue_fail_locked(struct rn__queue *q, const struct rn__end_rec *rec, int result,
+                           struct rn__after *after)
 {
     for (struct rn__waiter *w = q->first, *next; w; w = next) {
         next = w->next;
@@ -90,7 +94,7 @@ void rn__queue_fail_locked(struct rn__queue *q, const struct rn__end_rec *rec, i
     }
 }
 
-/* ---- Values ------------------------------------------------------------------------------------------------------------ */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static void value_copy(void *to, const void *from, size_t size)
 {
@@ -111,15 +115,18 @@ static bool elem_has_care(const struct rn_elem *elem)
     return elem->destroy || elem->n_ends > 0;
 }
 
-/* May `self` send the end-points inside this value? The receiver of the very channel can't travel through it. */
-static int value_judge(const struct rn__chans *cs, const struct rn__chan *c, const void *value, uint64_t self)
+/* May `self` send the end-points inside this value? The receiver of the very channel can't travel
+ * through it. */
+static int value_judge(const struct rn__chans *cs, const struct rn__chan *c, const void *value,
+                       uint64_t self)
 {
     for (unsigned i = 0; i < c->elem.n_ends; i++) {
         struct rn_end end = value_end(&c->elem, value, i);
         if (end.slot == 0 && end.gen == 0)
             continue;
         const struct rn__end_rec *rec = rn__rec_find(cs, end.slot);
-        if (!rec || end.gen == 0 || atomic_load_explicit(&rec->gen, memory_order_acquire) != end.gen)
+        if (!rec || end.gen == 0 ||
+            atomic_load_explicit(&rec->gen, memory_order_acquire) != end.gen)
             return -EBADF;
         if (atomic_load_explicit(&rec->owner, memory_order_acquire) != self)
             return -EPERM;
@@ -135,18 +142,21 @@ static int value_judge(const struct rn__chans *cs, const struct rn__chan *c, con
     return 0;
 }
 
-static void value_move(struct rn__chans *cs, const struct rn_elem *elem, const void *value, uint64_t from, uint64_t to)
+static void value_move(struct rn__chans *cs, const struct rn_elem *elem, const void *value,
+                       uint64_t from, uint64_t to)
 {
     for (unsigned i = 0; i < elem->n_ends; i++) {
         struct rn_end end = value_end(elem, value, i);
         struct rn__end_rec *rec = rn__rec_find(cs, end.slot);
-        if (rec && end.gen != 0 && atomic_load_explicit(&rec->gen, memory_order_acquire) == end.gen &&
+        if (rec && end.gen != 0 &&
+            atomic_load_explicit(&rec->gen, memory_order_acquire) == end.gen &&
             atomic_load_explicit(&rec->owner, memory_order_acquire) == from)
             rn__rec_give(cs, rec, to);
     }
 }
 
-/* A value that has left the channel without a receiver, kept until it can be destroyed. Its end-points are in transit. */
+/* A value that has left the channel without a receiver, kept until it can be destroyed. Its
+ * end-points are in transit. */
 static void value_bury(struct rn__ring *grave, const void *value, struct rn__after *after)
 {
     value_copy(grave->data, value, grave->elem.size);
@@ -155,7 +165,8 @@ static void value_bury(struct rn__ring *grave, const void *value, struct rn__aft
     after->dead = grave;
 }
 
-/* Destroying a value may close the last receiver of another channel, whose ring then joins the list: no recursion. */
+/* Destroying a value may close the last receiver of another channel, whose ring then joins the
+ * list: no recursion. */
 static void rings_destroy(struct rn__chans *cs, struct rn__after *after)
 {
     struct rn__ring *ring;
@@ -199,7 +210,7 @@ void rn__after_run(struct rn__chans *cs, struct rn__after *after)
     }
 }
 
-/* ---- The operations, with the lock held -------------------------------------------------------------------------------- */
+/* ---- The operations, with the lock held ------------------------------------------------------ */
 
 static void *ring_slot(struct rn__ring *ring, uint32_t i)
 {
@@ -214,7 +225,8 @@ static void ring_append(struct rn__chans *cs, struct rn__chan *c, const void *va
 }
 
 /* The oldest value, out of the ring into `to`; NULL drops it. */
-static int ring_take(struct rn__chans *cs, struct rn__chan *c, void *to, uint64_t self, struct rn__after *after)
+static int ring_take(struct rn__chans *cs, struct rn__chan *c, void *to, uint64_t self,
+                     struct rn__after *after)
 {
     struct rn__ring *ring = c->ring;
     void *value = ring_slot(ring, 0);
@@ -234,8 +246,9 @@ static int ring_take(struct rn__chans *cs, struct rn__chan *c, void *to, uint64_
 }
 
 /* From one task's memory to another's. A receiver without a place for the value drops it. */
-static void value_hand_over(struct rn__chans *cs, struct rn__chan *c, const void *from, uint64_t giver, void *to, uint64_t taker,
-                            struct rn__ring *grave, struct rn__after *after)
+static void value_hand_over(struct rn__chans *cs, struct rn__chan *c, const void *from,
+                            uint64_t giver, void *to, uint64_t taker, struct rn__ring *grave,
+                            struct rn__after *after)
 {
     value_copy(to, from, c->elem.size);
     value_move(cs, &c->elem, from, giver, grave ? rn__in_transit(cs, c) : taker);
@@ -243,10 +256,10 @@ static void value_hand_over(struct rn__chans *cs, struct rn__chan *c, const void
         value_bury(grave, from, after);
 }
 
-/* Claim the first of the queue that can still be won, and pass the value between its memory and `value`. 1 if so, 0 if nobody
- * waits, -ENOMEM. */
-static int queue_meet(struct rn__chans *cs, struct rn__chan *c, enum rn__dir waiting, void *value, uint64_t self,
-                      struct rn__after *after)
+/* Claim the first of the queue that can still be won, and pass the value between its memory and
+ * `value`. 1 if so, 0 if nobody waits, -ENOMEM. */
+static int queue_meet(struct rn__chans *cs, struct rn__chan *c, enum rn__dir waiting, void *value,
+                      uint64_t self, struct rn__after *after)
 {
     struct rn__waiter *w;
 
@@ -268,7 +281,8 @@ static int queue_meet(struct rn__chans *cs, struct rn__chan *c, enum rn__dir wai
             free(grave);
             continue;
         }
-        value_hand_over(cs, c, from, sends ? w->owner : self, to, sends ? self : w->owner, grave, after);
+        value_hand_over(cs, c, from, sends ? w->owner : self, to, sends ? self : w->owner, grave,
+                        after);
         waiter_done(w, 0, after);
         return 1;
     }
@@ -289,7 +303,8 @@ static void ring_refill(struct rn__chans *cs, struct rn__chan *c, struct rn__aft
     }
 }
 
-static int send_locked(struct rn__chans *cs, struct rn__chan *c, const void *value, uint64_t self, struct rn__after *after)
+static int send_locked(struct rn__chans *cs, struct rn__chan *c, const void *value, uint64_t self,
+                       struct rn__after *after)
 {
     if (c->n_ends[RN__RX] == 0)
         return -EPIPE;
@@ -306,7 +321,8 @@ static int send_locked(struct rn__chans *cs, struct rn__chan *c, const void *val
     return 0;
 }
 
-static int recv_locked(struct rn__chans *cs, struct rn__chan *c, void *value, uint64_t self, struct rn__after *after)
+static int recv_locked(struct rn__chans *cs, struct rn__chan *c, void *value, uint64_t self,
+                       struct rn__after *after)
 {
     int r;
 
@@ -322,9 +338,11 @@ static int recv_locked(struct rn__chans *cs, struct rn__chan *c, void *value, ui
     return c->n_ends[RN__TX] == 0 ? -EPIPE : -EAGAIN;
 }
 
-int rn__chan_do_locked(struct rn__chans *cs, struct rn__chan *c, enum rn__dir dir, void *value, uint64_t self, struct rn__after *after)
+int rn__chan_do_locked(struct rn__chans *cs, struct rn__chan *c, enum rn__dir dir, void *value,
+                       uint64_t self, struct rn__after *after)
 {
-    return dir == RN__TX ? send_locked(cs, c, value, self, after) : recv_locked(cs, c, value, self, after);
+    return dir == RN__TX ? send_locked(cs, c, value, self, after)
+                         : recv_locked(cs, c, value, self, after);
 }
 
 bool rn__chan_ready_locked(struct rn__chan *c, enum rn__dir dir)
@@ -342,23 +360,27 @@ bool rn__chan_ready_locked(struct rn__chan *c, enum rn__dir dir)
     return false;
 }
 
-/* ---- Doors ------------------------------------------------------------------------------------------------------------- */
+/* ---- Doors ----------------------------------------------------------------------------------- */
 
 /* Wait on this one channel, whose lock is held and released here. */
-static int wait_unlock(const struct rn_site *site, struct rn_end end, struct rn__waiter *w, rn_time deadline)
+static int wait_unlock(const struct rn_site *site, struct rn_end end, struct rn__waiter *w,
+                       rn_time deadline)
 {
-    if (rn_task_id() == 0 || deadline <= rn_now()) {
-        bool callback = rn_task_id() == 0;
+    bool late = deadline != RN_FOREVER && deadline <= rn_now();
+    int r = rn_task_id() == 0 ? -EPERM : late ? -ETIMEDOUT : 0;
+    if (r < 0) {
         rn_lock_release(&w->chan->lock);
-        return callback ? -EPERM : -ETIMEDOUT;
+        return r;
     }
 
     w->key = rn__wait_begin();
     rn__waiter_enqueue_locked(w);
     rn_lock_release(&w->chan->lock);
 
-    const struct rn__wait what = {
-        .kind = w->dir == RN__TX ? RN_WAIT_CHAN_SEND : RN_WAIT_CHAN_RECV, .site = site, .slot = end.slot, .gen = end.gen};
+    const struct rn__wait what = {.kind = w->dir == RN__TX ? RN_WAIT_CHAN_SEND : RN_WAIT_CHAN_RECV,
+                                  .site = site,
+                                  .slot = end.slot,
+                                  .gen = end.gen};
     unsigned winner = rn__park(&what, deadline, false);
     if (winner <= RN__WIN_CASE_MAX)
         return w->result;
@@ -367,7 +389,8 @@ static int wait_unlock(const struct rn_site *site, struct rn_end end, struct rn_
 }
 
 /* A call with a deadline of 0 can't park, so it is no cancellation point. */
-static int end_do(const struct rn_site *site, struct rn_end end, enum rn__dir dir, void *value, rn_time deadline)
+static int end_do(const struct rn_site *site, struct rn_end end, enum rn__dir dir, void *value,
+                  rn_time deadline)
 {
     struct rn__chans *cs = rn__chans_self();
     struct rn__after after = {0};
@@ -383,7 +406,8 @@ static int end_do(const struct rn_site *site, struct rn_end end, enum rn__dir di
     struct rn__chan *c = atomic_load_explicit(&rec->chan, memory_order_relaxed);
     r = rn__chan_do_locked(cs, c, dir, value, self, &after);
     if (r == -EAGAIN && deadline > 0) {
-        struct rn__waiter w = {.chan = c, .rec = rec, .dir = (uint8_t)dir, .value = value, .owner = self};
+        struct rn__waiter w = {
+            .chan = c, .rec = rec, .dir = (uint8_t)dir, .value = value, .owner = self};
         return wait_unlock(site, end, &w, deadline);
     }
     rn_lock_release(&c->lock);
@@ -417,8 +441,8 @@ int rn_rx_try_recv(struct rn_rx rx, void *ret_value)
     return end_do(NULL, rn_end_rx(rx), RN__RX, ret_value, 0);
 }
 
-static int push_locked(struct rn__chans *cs, struct rn__chan *c, const void *value, void *ret_evicted, uint64_t self,
-                       struct rn__after *after)
+static int push_locked(struct rn__chans *cs, struct rn__chan *c, const void *value,
+                       void *ret_evicted, uint64_t self, struct rn__after *after)
 {
     if (c->cap == 0)
         return -EINVAL;
@@ -451,7 +475,8 @@ int rn_tx_push(struct rn_tx tx, const void *value, void *ret_evicted)
     return r;
 }
 
-static int evict_locked(struct rn__chans *cs, struct rn__chan *c, void *ret_evicted, uint64_t self, struct rn__after *after)
+static int evict_locked(struct rn__chans *cs, struct rn__chan *c, void *ret_evicted, uint64_t self,
+                        struct rn__after *after)
 {
     if (c->n_ends[RN__RX] == 0)
         return -EPIPE;

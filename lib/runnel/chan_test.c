@@ -5,7 +5,7 @@
 #include "chan_testing.h"
 #include "channel.h"
 
-/* ---- Order ------------------------------------------------------------------------------------------------------------- */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 TASK_TEST(values_leave_a_buffer_in_the_order_they_came)
 {
@@ -108,7 +108,7 @@ TASK_TEST(a_receive_from_a_full_buffer_lets_the_first_waiting_sender_go)
     }
 }
 
-/* ---- Meeting ----------------------------------------------------------------------------------------------------------- */
+/* ---- Meeting --------------------------------------------------------------------------------- */
 
 static _Atomic bool meeting_sent;
 
@@ -223,7 +223,7 @@ TASK_TEST(sizes_out_of_range_are_refused)
     ERR(rn_chan_open_elem(&outside, 0, &tx, &rx), EINVAL);
 }
 
-/* ---- Close ------------------------------------------------------------------------------------------------------------- */
+/* ---- Close ----------------------------------------------------------------------------------- */
 
 TASK_TEST(after_the_last_sender_closes_receivers_get_what_is_left_then_the_end)
 {
@@ -313,7 +313,7 @@ TASK_TEST(closing_the_last_receiver_wakes_every_waiting_sender)
     EQ(rn_chan_len(rn_end_tx(tx)), 0);
 }
 
-/* ---- Deadlines and cancellation ---------------------------------------------------------------------------------------- */
+/* ---- Deadlines and cancellation -------------------------------------------------------------- */
 
 TASK_TEST(a_wait_that_times_out_leaves_nothing_behind)
 {
@@ -389,7 +389,8 @@ static int cancel_race_receiver(void *arg)
     return 0;
 }
 
-/* A send that said 0 has been received; a cancel that came first leaves the value with its sender. */
+/* A send that said 0 has been received; a cancel that came first leaves the value with its sender.
+ */
 SIM_TEST(a_cancel_never_takes_a_value_away, 200)
 {
     struct cancel_race c = {0};
@@ -411,7 +412,7 @@ SIM_TEST(a_cancel_never_takes_a_value_away, 200)
     TRUE(c.result == 0 || c.result == -ECANCELED);
 }
 
-/* ---- Push -------------------------------------------------------------------------------------------------------------- */
+/* ---- Push ------------------------------------------------------------------------------------ */
 
 TASK_TEST(a_push_into_a_full_ring_gives_back_the_oldest)
 {
@@ -467,7 +468,7 @@ TASK_TEST(a_push_meets_a_waiting_receiver)
     OK(rn_scope_wait(s));
 }
 
-/* ---- Programs ---------------------------------------------------------------------------------------------------------- */
+/* ---- Programs -------------------------------------------------------------------------------- */
 
 struct sieve {
     struct rn_rx in;
@@ -493,7 +494,8 @@ static int sieve_stage(void *arg)
 
 static void sieve_run(size_t cap)
 {
-    static const int primes[] = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71};
+    static const int primes[] = {2,  3,  5,  7,  11, 13, 17, 19, 23, 29,
+                                 31, 37, 41, 43, 47, 53, 59, 61, 67, 71};
     enum { N = sizeof(primes) / sizeof(primes[0]) };
     struct sieve stages[N + 1];
     struct rn_rx in;
@@ -508,7 +510,8 @@ static void sieve_run(size_t cap)
         EQ(prime, primes[i]);
         stages[i + 1] = (struct sieve){.in = in, .prime = prime};
         OK(rn_chan_open(sizeof(int), cap, &stages[i + 1].out, &in));
-        OK(GO(s, sieve_stage, &stages[i + 1], rn_end_rx(stages[i + 1].in), rn_end_tx(stages[i + 1].out)));
+        OK(GO(s, sieve_stage, &stages[i + 1], rn_end_rx(stages[i + 1].in),
+              rn_end_tx(stages[i + 1].out)));
     }
     /* The end of one receiver ends the whole pipeline: nobody is cancelled. */
     OK(rn_rx_close(in));
@@ -606,7 +609,8 @@ static int race_filler(void *arg)
     return rn_tx_close(tx);
 }
 
-/* A channel that is filled and then closed may look empty or full, but never closed while the value is in it. */
+/* A channel that is filled and then closed may look empty or full, but never closed while the value
+ * is in it. */
 SIM_TEST(a_try_never_sees_the_end_before_the_last_value, 200)
 {
     struct rn_tx tx;

@@ -1,8 +1,10 @@
-/* Channels among real threads: the locks, the claims and the order of their touches, under a race detector.
+/* Channels among real threads: the locks, the claims and the order of their touches, under a race
+ * detector.
  *
- * The scheduler is replaced by the smallest thing that keeps internal.h's promises: a task is a thread, a park waits on its
- * semaphore, a claim is the CAS on its word. So every interleaving that several workers can bring about happens here, and more.
- * This executable links the files of channels and nothing else of runnel.
+ * The scheduler is replaced by the smallest thing that keeps internal.h's promises: a task is a
+ * thread, a park waits on its semaphore, a claim is the CAS on its word. So every interleaving that
+ * several workers can bring about happens here, and more. This executable links the files of
+ * channels and nothing else of runnel.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +18,7 @@
 
 #include "channel.h"
 
-/* ---- A scheduler in a hundred lines -------------------------------------------------------------------------------------- */
+/* ---- A scheduler in a hundred lines ---------------------------------------------------------- */
 
 enum { THREADS_MAX = 32 };
 
@@ -108,8 +110,8 @@ uint64_t rn__leaks_count(const struct rn__leaks *leaks)
 
 void rn_lock_acquire(struct rn_lock *lock)
 {
-    for (uint32_t free_word = 0; !atomic_compare_exchange_weak_explicit(&lock->word, &free_word, 1, memory_order_acquire,
-                                                                        memory_order_relaxed);
+    for (uint32_t free_word = 0; !atomic_compare_exchange_weak_explicit(
+             &lock->word, &free_word, 1, memory_order_acquire, memory_order_relaxed);
          free_word = 0)
         sched_yield();
 }
@@ -147,7 +149,8 @@ unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancella
 
     (void)what, (void)uncancellable;
     if (deadline != RN_FOREVER) {
-        while ((r = sem_clockwait(&threads[self_id].wake, CLOCK_MONOTONIC, &until)) < 0 && errno == EINTR)
+        while ((r = sem_clockwait(&threads[self_id].wake, CLOCK_MONOTONIC, &until)) < 0 &&
+               errno == EINTR)
             ;
         if (r < 0 && rn__claim(key, RN__WIN_TIMER))
             return RN__WIN_TIMER;
@@ -160,7 +163,7 @@ unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancella
     return (unsigned)(atomic_load(&threads[self_id].word) & 0xffff);
 }
 
-/* ---- The program --------------------------------------------------------------------------------------------------------- */
+/* ---- The program ----------------------------------------------------------------------------- */
 
 enum { CHANS = 3, ACTORS = 6, VALUES = 20000, FREE = 0, KEPT, SENT, RECEIVED, EVICTED, DESTROYED };
 
@@ -170,7 +173,8 @@ struct value {
 };
 
 static _Atomic uint8_t  fate[ACTORS * VALUES + 1];
-static _Atomic uint32_t leftovers; /* end-points that came with a value and were closed by its receiver */
+static _Atomic uint32_t
+    leftovers; /* end-points that came with a value and were closed by its receiver */
 
 struct actor {
     pthread_t    thread;
@@ -193,8 +197,10 @@ static void value_destroy(void *value)
     memcpy(&v, value, sizeof(v));
     fate_set(v.number, SENT, DESTROYED);
 }
-static const struct rn_elem value_elem = {
-    .size = sizeof(struct value), .destroy = value_destroy, .n_ends = 1, .ends = {offsetof(struct value, reply)}};
+static const struct rn_elem value_elem = {.size = sizeof(struct value),
+                                          .destroy = value_destroy,
+                                          .n_ends = 1,
+                                          .ends = {offsetof(struct value, reply)}};
 
 static rn_time some_deadline(void)
 {
@@ -341,7 +347,7 @@ TEST(threads_lose_nothing_and_double_nothing)
     rn__chans_close(chans);
 }
 
-/* ---- Closing while others use ---------------------------------------------------------------------------------------------- */
+/* ---- Closing while others use ---------------------------------------------------------------- */
 
 struct shared_end {
     struct rn_tx tx;

@@ -1,13 +1,15 @@
 /* What chan.c, endpoint.c, select.c and leak.c share.
  *
- *      handle {slot, gen} ──> struct rn__end_rec (slab) ──> struct rn__chan (slab) ──> struct rn__ring (heap)
+ *      handle {slot, gen} -> rn__end_rec (slab) -> rn__chan (slab) -> rn__ring (heap)
  *
- * Neither slab is ever unmapped while the runtime lives, so any operation may go from a slot to a channel and take its lock, and
- * judges the handle only then: a record whose `gen` differs, or whose `chan` is another one by now, is -EBADF. An operation that
- * doesn't park is therefore no user that anyone has to wait for; those that do park are the waiter records in the two queues.
+ * Neither slab is ever unmapped while the runtime lives, so any operation may go from a slot to a
+ * channel and take its lock, and judges the handle only then: a record whose `gen` differs, or
+ * whose `chan` is another one by now, is -EBADF. An operation that doesn't park is therefore no
+ * user that anyone has to wait for; those that do park are the waiter records in the two queues.
  *
- * Locks, in this order: channels by address (select), the bucket of an owner, the slabs. All are short; what has to happen after
- * the release (wake-ups, destructors) is gathered in a struct rn__after.
+ * Locks, in this order: channels by address (select), the bucket of an owner, the slabs. All are
+ * short; what has to happen after the release (wake-ups, destructors) is gathered in a struct
+ * rn__after.
  */
 #pragma once
 
@@ -32,7 +34,8 @@ static inline enum rn__dir rn__peer(enum rn__dir dir)
 #define RN__RING_BYTES  (UINT64_C(1) << 30) /* of one channel */
 #define RN__ELEM_BYTES  (UINT32_C(1) << 16)
 
-/* Values and their ring: also what is left of a channel when nobody can receive, until its values are destroyed. */
+/* Values and their ring: also what is left of a channel when nobody can receive, until its values
+ * are destroyed. */
 struct rn__ring {
     struct rn__ring *next; /* in rn__after.dead */
     struct rn_elem   elem;
@@ -40,18 +43,20 @@ struct rn__ring {
     _Alignas(16) unsigned char data[];
 };
 
-/* One wait of one task on one end-point; lies on the stack of the waiting task (or in its select's heap block). */
+/* One wait of one task on one end-point; lies on the stack of the waiting task (or in its select's
+ * heap block). */
 struct rn__waiter {
     struct rn__waiter  *next, *prev; /* the channel's lock; then rn__after.wake */
     struct rn__chan    *chan;
     struct rn__end_rec *rec;
     struct rn__key      key;
     void               *value;  /* sent from or received into */
-    uint64_t            owner;  /* of the waiting task: gives and gets the end-points inside a value */
+    uint64_t owner; /* of the waiting task: gives and gets the end-points inside a value */
     int                 result; /* written by who claimed, before rn__ready() */
     uint16_t            index;  /* the select case */
     uint8_t             dir;
-    _Atomic bool        queued; /* cleared under the lock, as the last touch of a claim that lost: then the record may go */
+    _Atomic bool queued; /* cleared under the lock, as the last touch of a claim that lost: then the
+                            record may go */
 };
 
 struct rn__queue {
@@ -69,7 +74,8 @@ struct rn__chan {
     struct rn__queue q[2];  /* tasks that wait to send, to receive */
 
     /* anyone */
-    _Atomic uint64_t       version; /* grows with each open, dup, move and close of one of its end-points */
+    _Atomic uint64_t
+        version; /* grows with each open, dup, move and close of one of its end-points */
     const struct rn_site *_Atomic site;
 
     /* the slab's lock */
@@ -149,25 +155,28 @@ static inline uint32_t rn__owner_id(uint64_t owner)
     return (uint32_t)owner;
 }
 
-/* ---- endpoint.c ---- */
+/* ---- endpoint.c ------------------------------------------------------------------------------ */
 
 /* Those of the calling thread's runtime; NULL on a plain thread. */
 struct rn__chans *rn__chans_self(void);
 /* The record of a slot, NULL if the slot is another runtime's or was never used. */
 struct rn__end_rec *rn__rec_find(const struct rn__chans *cs, uint32_t slot);
 #define RN__ANYONE UINT64_MAX /* as `self`: for the runtime's own doings */
-/* May the caller, whose owner word is `self`, use this handle? With the lock of `c`. 0, -EBADF, -EPERM. */
-int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c, uint32_t gen, enum rn__dir dir, uint64_t self);
+/* May the caller, whose owner word is `self`, use this handle? With the lock of `c`. 0, -EBADF,
+ * -EPERM. */
+int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c, uint32_t gen,
+                         enum rn__dir dir, uint64_t self);
 /* Find, lock, judge: 0 with the channel's lock held, else an error without it. */
-int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint64_t self, struct rn__end_rec **ret_rec);
+int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint64_t self,
+                 struct rn__end_rec **ret_rec);
 
-/* ---- slab.c ---- */
+/* ---- slab.c ---------------------------------------------------------------------------------- */
 
 int                 rn__rec_new(struct rn__chans *cs, struct rn__end_rec **ret_rec);
 struct rn__chan    *rn__chan_new(struct rn__chans *cs);
 void                rn__rec_free(struct rn__chans *cs, struct rn__end_rec *rec);
 void                rn__chan_free(struct rn__chans *cs, struct rn__chan *c);
-/* ---- endpoint.c, for values that carry end-points ---- */
+/* ---- endpoint.c, for values that carry end-points -------------------------------------------- */
 
 /* Give to another owner. The caller is the owner, or has it in transit. */
 void                rn__rec_give(struct rn__chans *cs, struct rn__end_rec *rec, uint64_t to);
@@ -176,22 +185,25 @@ void                rn__end_die(struct rn__chans *cs, struct rn_end end, struct 
 /* NULL when there is no memory. */
 struct rn__ring    *rn__ring_new(const struct rn_elem *elem, uint32_t cap);
 
-/* ---- chan.c ---- */
+/* ---- chan.c ---------------------------------------------------------------------------------- */
 
-/* The operation itself, with the lock held. 0, -EAGAIN (would have to wait), -EPIPE, -EPERM and -EBADF (an end-point inside the
- * value), -ENOMEM. */
-int  rn__chan_do_locked(struct rn__chans *cs, struct rn__chan *c, enum rn__dir dir, void *value, uint64_t self, struct rn__after *after);
+/* The operation itself, with the lock held. 0, -EAGAIN (would have to wait), -EPIPE, -EPERM and
+ * -EBADF (an end-point inside the value), -ENOMEM. */
+int rn__chan_do_locked(struct rn__chans *cs, struct rn__chan *c, enum rn__dir dir, void *value,
+                       uint64_t self, struct rn__after *after);
 /* Would it have to wait? Throws out waiters that have been claimed elsewhere. */
 bool rn__chan_ready_locked(struct rn__chan *c, enum rn__dir dir);
 void rn__after_run(struct rn__chans *cs, struct rn__after *after);
 
-/* Claim the waiters of a queue that closes (those that use `rec` only, if it isn't NULL), with this result. */
-void rn__queue_fail_locked(struct rn__queue *q, const struct rn__end_rec *rec, int result, struct rn__after *after);
+/* Claim the waiters of a queue that closes (those that use `rec` only, if it isn't NULL), with this
+ * result. */
+void rn__queue_fail_locked(struct rn__queue *q, const struct rn__end_rec *rec, int result,
+                           struct rn__after *after);
 void rn__waiter_enqueue_locked(struct rn__waiter *w);
 /* After the wait: take the record back from a queue where nobody claimed it. */
 void rn__waiter_withdraw(struct rn__waiter *w);
 
-/* ---- leak.c ---- */
+/* ---- leak.c ---------------------------------------------------------------------------------- */
 
 struct rn__leaks *rn__leaks_open(void);
 void              rn__leaks_close(struct rn__leaks *leaks);

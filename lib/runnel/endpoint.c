@@ -1,13 +1,15 @@
 /* End-points: the slab they lie in, their owners, and how they move.
  *
- * A record is free (gen 0) or open. Opening gives it the next generation, so an old handle never fits again; a slot whose last
- * generation is used up stays free for ever and is not handed out. Each open record is in the list of its owner, by which the
- * end of a task or scope finds what is left to close. The lists hang in a table of buckets by owner: task ids are dense, so a
- * bucket nearly always has one owner, and no task record needs to know about channels. An end-point inside a buffered value
- * is in transit: its owner is the channel, and it is in no list.
+ * A record is free (gen 0) or open. Opening gives it the next generation, so an old handle never
+ * fits again; a slot whose last generation is used up stays free for ever and is not handed out.
+ * Each open record is in the list of its owner, by which the end of a task or scope finds what is
+ * left to close. The lists hang in a table of buckets by owner: task ids are dense, so a bucket
+ * nearly always has one owner, and no task record needs to know about channels. An end-point inside
+ * a buffered value is in transit: its owner is the channel, and it is in no list.
  *
- * An owner is one word, and only the owner itself gives its end-points away; so a task may look at its own without a lock. A
- * scope's end-points don't move (several tasks may be using them): they are closed with it.
+ * An owner is one word, and only the owner itself gives its end-points away; so a task may look at
+ * its own without a lock. A scope's end-points don't move (several tasks may be using them): they
+ * are closed with it.
  */
 #include "channel.h"
 
@@ -21,7 +23,7 @@ struct rn__chans *rn__chans_self(void)
     return rt ? rn__chans_of(rt) : NULL;
 }
 
-/* ---- Owners ------------------------------------------------------------------------------------------------------------ */
+/* ---- Owners ---------------------------------------------------------------------------------- */
 
 static struct rn__bucket *bucket_of(const struct rn__chans *cs, uint64_t owner)
 {
@@ -67,7 +69,8 @@ static void rec_unlist(struct rn__chans *cs, struct rn__end_rec *rec)
     rn_lock_release(&b->lock);
 }
 
-static struct rn_end rec_open(struct rn__chans *cs, struct rn__end_rec *rec, struct rn__chan *c, enum rn__dir dir, uint64_t owner)
+static struct rn_end rec_open(struct rn__chans *cs, struct rn__end_rec *rec, struct rn__chan *c,
+                              enum rn__dir dir, uint64_t owner)
 {
     uint32_t index = rn__rec_index(cs, rec);
 
@@ -92,13 +95,15 @@ void rn__rec_give(struct rn__chans *cs, struct rn__end_rec *rec, uint64_t to)
 struct rn__end_rec *rn__rec_find(const struct rn__chans *cs, uint32_t slot)
 {
     uint32_t index = slot & RN__END_MASK;
-    if (slot >> RN__END_BITS != cs->number || index >= atomic_load_explicit(&cs->recs.end, memory_order_acquire))
+    if (slot >> RN__END_BITS != cs->number ||
+        index >= atomic_load_explicit(&cs->recs.end, memory_order_acquire))
         return NULL;
 
     return rn__rec_at(cs, index);
 }
 
-int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c, uint32_t gen, enum rn__dir dir, uint64_t self)
+int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c, uint32_t gen,
+                         enum rn__dir dir, uint64_t self)
 {
     if (gen == 0 || atomic_load_explicit(&rec->gen, memory_order_relaxed) != gen ||
         atomic_load_explicit(&rec->chan, memory_order_relaxed) != c ||
@@ -111,7 +116,8 @@ int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c
     return rn__owner_kind(owner) == RN__OWNER_SCOPE && rn__owner_serves_self(owner) ? 0 : -EPERM;
 }
 
-int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint64_t self, struct rn__end_rec **ret_rec)
+int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint64_t self,
+                 struct rn__end_rec **ret_rec)
 {
     if (!cs)
         return -EPERM;
@@ -130,7 +136,7 @@ int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint
     return 0;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static bool elem_valid(const struct rn_elem *elem, size_t cap)
 {
@@ -153,7 +159,8 @@ struct rn__ring *rn__ring_new(const struct rn_elem *elem, uint32_t cap)
 }
 
 /* A channel that nobody knows yet: no lock is needed. */
-static void chan_init(struct rn__chan *c, const struct rn_elem *elem, size_t cap, struct rn__ring *ring, const struct rn_site *site)
+static void chan_init(struct rn__chan *c, const struct rn_elem *elem, size_t cap,
+                      struct rn__ring *ring, const struct rn_site *site)
 {
     c->cap = (uint32_t)cap;
     c->elem = *elem;
@@ -162,7 +169,8 @@ static void chan_init(struct rn__chan *c, const struct rn_elem *elem, size_t cap
     atomic_store_explicit(&c->site, site, memory_order_relaxed);
 }
 
-int rn_chan_open_at(const struct rn_site *site, const struct rn_elem *elem, size_t cap, struct rn_tx *ret_tx, struct rn_rx *ret_rx)
+int rn_chan_open_at(const struct rn_site *site, const struct rn_elem *elem, size_t cap,
+                    struct rn_tx *ret_tx, struct rn_rx *ret_rx)
 {
     struct rn__chans *cs = rn__chans_self();
     uint64_t self = rn__owner_self();
@@ -175,7 +183,8 @@ int rn_chan_open_at(const struct rn_site *site, const struct rn_elem *elem, size
         return -EINVAL;
 
     struct rn__chan *c = rn__chan_new(cs);
-    if (!c || (cap > 0 && !(ring = rn__ring_new(elem, (uint32_t)cap))) || rn__rec_new(cs, &tx) < 0 || rn__rec_new(cs, &rx) < 0) {
+    if (!c || (cap > 0 && !(ring = rn__ring_new(elem, (uint32_t)cap))) ||
+        rn__rec_new(cs, &tx) < 0 || rn__rec_new(cs, &rx) < 0) {
         free(ring);
         if (tx)
             rn__rec_free(cs, tx);
@@ -237,9 +246,10 @@ int rn_rx_dup(struct rn_rx rx, struct rn_rx *ret_rx)
     return r;
 }
 
-/* Close with the channel's lock held, and release it. The last end of a direction ends the waiters of the other, and with the
- * last receiver the buffered values belong to us. */
-static void rec_close_unlock(struct rn__chans *cs, struct rn__end_rec *rec, struct rn__chan *c, struct rn__after *after)
+/* Close with the channel's lock held, and release it. The last end of a direction ends the waiters
+ * of the other, and with the last receiver the buffered values belong to us. */
+static void rec_close_unlock(struct rn__chans *cs, struct rn__end_rec *rec, struct rn__chan *c,
+                             struct rn__after *after)
 {
     enum rn__dir dir = (enum rn__dir)atomic_load_explicit(&rec->dir, memory_order_relaxed);
 
@@ -308,7 +318,9 @@ void rn_rx_closep(struct rn_rx *rx)
 void rn__end_die(struct rn__chans *cs, struct rn_end end, struct rn__after *after)
 {
     struct rn__end_rec *rec = rn__rec_find(cs, end.slot);
-    if (!rec || end.gen == 0 || rn__owner_kind(atomic_load_explicit(&rec->owner, memory_order_acquire)) != RN__OWNER_TRANSIT)
+    if (!rec || end.gen == 0 ||
+        rn__owner_kind(atomic_load_explicit(&rec->owner, memory_order_acquire)) !=
+            RN__OWNER_TRANSIT)
         return;
 
     enum rn__dir dir = (enum rn__dir)atomic_load_explicit(&rec->dir, memory_order_relaxed);
@@ -317,7 +329,8 @@ void rn__end_die(struct rn__chans *cs, struct rn_end end, struct rn__after *afte
 }
 
 /* The first in an owner's list; the list may hold those of others with the same bucket. */
-static bool owner_first(struct rn__chans *cs, uint64_t owner, struct rn_end *ret_end, enum rn__dir *ret_dir)
+static bool owner_first(struct rn__chans *cs, uint64_t owner, struct rn_end *ret_end,
+                        enum rn__dir *ret_dir)
 {
     struct rn__bucket *b = bucket_of(cs, owner);
     bool found = false;
@@ -346,10 +359,12 @@ void rn__ends_close_owner(uint64_t owner)
         end_close(end, dir, RN__ANYONE);
 }
 
-/* ---- Moves ------------------------------------------------------------------------------------------------------------- */
+/* ---- Moves ----------------------------------------------------------------------------------- */
 
-/* The open record of a handle that `owner` holds. No lock: nobody but the owner, who is calling, moves or closes it. */
-static int rec_of_owner(const struct rn__chans *cs, struct rn_end end, uint64_t owner, struct rn__end_rec **ret_rec)
+/* The open record of a handle that `owner` holds. No lock: nobody but the owner, who is calling,
+ * moves or closes it. */
+static int rec_of_owner(const struct rn__chans *cs, struct rn_end end, uint64_t owner,
+                        struct rn__end_rec **ret_rec)
 {
     struct rn__end_rec *rec = rn__rec_find(cs, end.slot);
     if (!rec || end.gen == 0 || atomic_load_explicit(&rec->gen, memory_order_acquire) != end.gen)
@@ -376,7 +391,8 @@ int rn__ends_move(const struct rn_end ends[], size_t n, uint64_t from, uint64_t 
     if (r == 0)
         return 0;
 
-    /* All or none. An end listed twice failed at its second place, as the new owner's: it goes back as well. */
+    /* All or none. An end listed twice failed at its second place, as the new owner's: it goes back
+     * as well. */
     while (moved-- > 0) {
         if (rec_of_owner(cs, ends[moved], to, &rec) == 0)
             rn__rec_give(cs, rec, from);
@@ -406,18 +422,20 @@ int rn_end_to_loop(const struct rn_end ends[], size_t n, struct rn_loop *loop)
     return rn__ends_move(ends, n, rn__owner_self(), rn__loop_owner(loop));
 }
 
-/* ---- Numbers ----------------------------------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* Nobody's: the owner has ended without the record having been closed or given away meanwhile. */
-static bool rec_unowned(const struct rn_runtime *rt, const struct rn__chans *cs, const struct rn__end_rec *rec)
+static bool rec_unowned(const struct rn_runtime *rt, const struct rn__chans *cs,
+                        const struct rn__end_rec *rec)
 {
     uint32_t gen = atomic_load(&rec->gen);
     uint64_t owner = atomic_load(&rec->owner);
     if (gen == 0)
         return false;
 
-    bool alive = rn__owner_kind(owner) == RN__OWNER_TRANSIT ? rn__owner_id(owner) < atomic_load(&cs->chans.end)
-                                                            : owner != 0 && rn__owner_alive(rt, owner);
+    bool alive = rn__owner_kind(owner) == RN__OWNER_TRANSIT
+                     ? rn__owner_id(owner) < atomic_load(&cs->chans.end)
+                     : owner != 0 && rn__owner_alive(rt, owner);
     return !alive && atomic_load(&rec->owner) == owner && atomic_load(&rec->gen) == gen;
 }
 

@@ -39,7 +39,8 @@ TASK_TEST(a_slot_whose_generations_are_used_up_is_retired)
     EQ(rx.gen, UINT32_MAX);
     OK(rn_rx_close(rx));
     OK(rn_chan_open(sizeof(int), 1, &tx, &rx));
-    TRUE(rn__rec_find(rn__chans_self(), tx.slot) != rec && rn__rec_find(rn__chans_self(), rx.slot) != rec);
+    TRUE(rn__rec_find(rn__chans_self(), tx.slot) != rec &&
+         rn__rec_find(rn__chans_self(), rx.slot) != rec);
 }
 
 static struct rn_tx foreign;
@@ -71,7 +72,7 @@ TASK_TEST(a_handle_of_another_runtime_is_ebadf)
     EQ(rn_chan_len(rn_end_rx(rx)), 0);
 }
 
-/* ---- Owners ------------------------------------------------------------------------------------------------------------ */
+/* ---- Owners ---------------------------------------------------------------------------------- */
 
 struct stranger {
     struct rn_tx tx;
@@ -148,7 +149,8 @@ TASK_TEST(rn_go_moves_all_or_none)
 
     ERR(GO(s, task_that_just_ends, NULL, rn_end_tx(tx), rn_end_rx(rx), rn_end_tx(closed)), EBADF);
     OK(rn_tx_send(tx, &v, RN_FOREVER));
-    ERR(GO(s, task_that_just_ends, NULL, rn_end_tx(tx), rn_end_rx(rx), rn_end_tx(tx)), EPERM); /* twice */
+    ERR(GO(s, task_that_just_ends, NULL, rn_end_tx(tx), rn_end_rx(rx), rn_end_tx(tx)),
+        EPERM); /* twice */
     OK(rn_rx_recv(rx, &v, RN_FOREVER));
     OK(rn_scope_cancel(s));
     ERR(GO(s, task_that_just_ends, NULL, rn_end_tx(tx)), ECANCELED);
@@ -271,13 +273,14 @@ TASK_TEST(the_end_points_of_a_loop_serve_its_callbacks)
     ERR(rn_tx_send(tx, &v, RN_FOREVER), EPIPE);
 }
 
-/* ---- End-points inside values ------------------------------------------------------------------------------------------ */
+/* ---- End-points inside values ---------------------------------------------------------------- */
 
 struct request {
     int          number;
     struct rn_tx reply;
 };
-static const struct rn_elem request_elem = {.size = sizeof(struct request), .n_ends = 1, .ends = {offsetof(struct request, reply)}};
+static const struct rn_elem request_elem = {
+    .size = sizeof(struct request), .n_ends = 1, .ends = {offsetof(struct request, reply)}};
 
 static int request_server(void *arg)
 {
@@ -354,7 +357,8 @@ TASK_TEST(a_value_cannot_carry_what_its_sender_does_not_own)
 
 TASK_TEST(a_value_cannot_carry_one_end_point_twice)
 {
-    static const struct rn_elem two = {.size = 2 * sizeof(struct rn_tx), .n_ends = 2, .ends = {0, sizeof(struct rn_tx)}};
+    static const struct rn_elem two = {
+        .size = 2 * sizeof(struct rn_tx), .n_ends = 2, .ends = {0, sizeof(struct rn_tx)}};
     struct rn_tx tx, v[2];
     struct rn_rx rx, other;
     OK(rn_chan_open_elem(&two, 1, &tx, &rx));
@@ -388,9 +392,11 @@ TASK_TEST(what_dies_in_the_buffer_is_closed)
 struct nested {
     struct rn_rx inner;
 };
-static const struct rn_elem nested_elem = {.size = sizeof(struct nested), .n_ends = 1, .ends = {offsetof(struct nested, inner)}};
+static const struct rn_elem nested_elem = {
+    .size = sizeof(struct nested), .n_ends = 1, .ends = {offsetof(struct nested, inner)}};
 
-/* Each channel is in the buffer of the next: one close ends them all, without a stack as deep as they are many. */
+/* Each channel is in the buffer of the next: one close ends them all, without a stack as deep as
+ * they are many. */
 TASK_TEST(receivers_buried_in_each_other_die_together)
 {
     const size_t n = test_tasks(10000);

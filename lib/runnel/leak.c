@@ -1,8 +1,8 @@
 /* Leaks: checks on demand and by policy, and the verdicts of the last one.
  *
- * A check is two passes (leak_pass.c), the second of which confirms the candidates of the first; when the first finds none, which is
- * the rule, it is the only one. What was found dead is kept by task and epoch for the census: a task whose epoch has moved on
- * isn't the one that was meant.
+ * A check is two passes (leak_pass.c), the second of which confirms the candidates of the first;
+ * when the first finds none, which is the rule, it is the only one. What was found dead is kept by
+ * task and epoch for the census: a task whose epoch has moved on isn't the one that was meant.
  */
 #include "leak_internal.h"
 
@@ -69,7 +69,7 @@ bool rn__leaks_dead(struct rn__leaks *leaks, uint32_t id, uint64_t epoch)
     return dead;
 }
 
-/* ---- Doors ------------------------------------------------------------------------------------------------------------- */
+/* ---- Doors ----------------------------------------------------------------------------------- */
 
 static int result_keep(struct rn__leaks *leaks, const struct rn__leak_pass *p)
 {
@@ -100,7 +100,8 @@ static bool pass_has_dead(const struct rn__leak_pass *p)
     return false;
 }
 
-/* Was this group printed by policy before? If not it is remembered; without memory for that it is printed again. */
+/* Was this group printed by policy before? If not it is remembered; without memory for that it is
+ * printed again. */
 static bool group_told(struct rn__leaks *leaks, const struct rn__leak_task *t)
 {
     for (size_t i = 0; i < leaks->n_told; i++) {

@@ -1,4 +1,5 @@
-/* One pass of the leak check: what leak_pass.c finds out, leak.c confirms and keeps, leak_report.c tells. */
+/* One pass of the leak check: what leak_pass.c finds out, leak.c confirms and keeps, leak_report.c
+ * tells. */
 #pragma once
 
 #include "channel.h"
@@ -44,7 +45,7 @@ struct rn__leak_scope {
     uint64_t owner; /* 0: free */
     uint64_t opener;
     uint32_t parent, next_opened, recs, waiters;
-    bool     timed, inside, direct, held; /* a live task in it or inside; in it; its opener is live */
+    bool timed, inside, direct, held; /* a live task in it or inside; in it; its opener is live */
 };
 
 struct rn__leak_pass {
@@ -56,7 +57,8 @@ struct rn__leak_pass {
     struct rn__leak_scope            *scopes;
     struct rn__leak_edge             *edges;
     uint32_t                 n_tasks, n_recs, n_chans, n_scopes, n_edges, max_edges;
-    uint64_t                *todo; /* live tasks, and channels with a live holder, whose neighbours are still to be looked at */
+    uint64_t *todo; /* live tasks, and channels with a live holder, whose neighbours are still to be
+                       looked at */
     size_t                   n_todo;
 };
 
@@ -65,9 +67,10 @@ static inline bool rn__leak_dead(const struct rn__leak_task *t)
     return t->owner != 0 && !t->live;
 }
 
-/* Read everything and compute who is live; `before` is an earlier pass whose candidates are to be confirmed, or NULL. The pass is
- * to be freed in any case. 0, -ENOMEM. */
-int  rn__leak_pass(struct rn__leak_pass *pass, const struct rn_runtime *rt, const struct rn__leak_pass *before);
+/* Read everything and compute who is live; `before` is an earlier pass whose candidates are to be
+ * confirmed, or NULL. The pass is to be freed in any case. 0, -ENOMEM. */
+int rn__leak_pass(struct rn__leak_pass *pass, const struct rn_runtime *rt,
+                  const struct rn__leak_pass *before);
 void rn__leak_pass_free(struct rn__leak_pass *pass);
 /* One line for the group of dead task `first`, all of which are marked as told. */
 void rn__leak_print(struct rn__leak_pass *pass, uint32_t first, FILE *out);

@@ -1,22 +1,25 @@
 /* The proof that a task can never wake: the least fix-point over ownership.
  *
- * Live are, to begin with, all tasks that run, are runnable or have been claimed, and those that something from outside will wake:
- * a deadline (of the wait or of a scope around), a descriptor, a sleep, a blocking job. Then, until nothing changes:
+ * Live are, to begin with, all tasks that run, are runnable or have been claimed, and those that
+ * something from outside will wake: a deadline (of the wait or of a scope around), a descriptor, a
+ * sleep, a blocking job. Then, until nothing changes:
  *
- *      a task waits to send on a channel     and somebody live holds a receiver of it (or the last handle to close)
- *      a task waits to receive               and somebody live holds a sender
- *      a task waits on an end-point that a scope owns, and a task of that scope is live (it may close it)
- *      a task waits for a scope              and a task of that scope is live
+ *      a task waits to send on a channel     and somebody live holds a receiver of it (or the last
+ * handle to close) a task waits to receive               and somebody live holds a sender a task
+ * waits on an end-point that a scope owns, and a task of that scope is live (it may close it) a
+ * task waits for a scope              and a task of that scope is live
  *                                                                              =>  it is live
  *
- * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the task that opened it; a channel
- * for what is in its buffer, if somebody live can receive there; loops, connections and owners that we don't know always.
- * The rest is dead. A cancel doesn't count as help: what only a cancel can wake does nothing any more.
+ * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the
+ * task that opened it; a channel for what is in its buffer, if somebody live can receive there;
+ * loops, connections and owners that we don't know always. The rest is dead. A cancel doesn't count
+ * as help: what only a cancel can wake does nothing any more.
  *
- * Nothing is stopped meanwhile. Being dead is stable, so the check runs twice: in the second pass every task whose epoch changed,
- * that was no candidate in the first, or whose channels' versions grew in between, is live from the start. So there was a moment,
- * between the passes, when all that remain waited with nobody to serve them. Versions are read last in a pass, after the
- * end-points they speak of.
+ * Nothing is stopped meanwhile. Being dead is stable, so the check runs twice: in the second pass
+ * every task whose epoch changed, that was no candidate in the first, or whose channels' versions
+ * grew in between, is live from the start. So there was a moment, between the passes, when all that
+ * remain waited with nobody to serve them. Versions are read last in a pass, after the end-points
+ * they speak of.
  */
 #include "leak_internal.h"
 
@@ -27,7 +30,7 @@
 
 #define NIL RN__NIL
 
-/* ---- A pass: reading --------------------------------------------------------------------------------------------------- */
+/* ---- A pass: reading ------------------------------------------------------------------------- */
 
 void rn__leak_pass_free(struct rn__leak_pass *p)
 {
@@ -54,7 +57,8 @@ static int pass_alloc(struct rn__leak_pass *p, const struct rn_runtime *rt)
     return p->tasks && p->scopes && p->recs && p->chans && p->todo ? 0 : -ENOMEM;
 }
 
-static int edge_add(struct rn__leak_pass *p, uint32_t task, uint32_t rec, uint32_t chan, enum rn__dir need)
+static int edge_add(struct rn__leak_pass *p, uint32_t task, uint32_t rec, uint32_t chan,
+                    enum rn__dir need)
 {
     if (p->n_edges == p->max_edges) {
         uint32_t max = p->max_edges ? 2 * p->max_edges : 64;
@@ -64,13 +68,14 @@ static int edge_add(struct rn__leak_pass *p, uint32_t task, uint32_t rec, uint32
         p->edges = edges;
         p->max_edges = max;
     }
-    p->edges[p->n_edges] =
-        (struct rn__leak_edge){.task = task, .chan = chan, .rec = rec, .need = need, .next_of_task = p->tasks[task].edges};
+    p->edges[p->n_edges] = (struct rn__leak_edge){
+        .task = task, .chan = chan, .rec = rec, .need = need, .next_of_task = p->tasks[task].edges};
     p->tasks[task].edges = p->n_edges++;
     return 0;
 }
 
-/* The wait of task `id` on one handle. A handle that is closed by now wakes its user: 1, the task is live. */
+/* The wait of task `id` on one handle. A handle that is closed by now wakes its user: 1, the task
+ * is live. */
 static int wait_add(struct rn__leak_pass *p, uint32_t id, uint32_t slot, uint32_t gen)
 {
     const struct rn__end_rec *rec = rn__rec_find(p->cs, slot);
@@ -85,8 +90,8 @@ static int wait_add(struct rn__leak_pass *p, uint32_t id, uint32_t slot, uint32_
     return edge_add(p, id, index, chan, rn__peer(dir));
 }
 
-/* The cases lie in memory of a task that may be running again: so they are read as from a stranger, and thrown away unless its
- * epoch is still the same. */
+/* The cases lie in memory of a task that may be running again: so they are read as from a stranger,
+ * and thrown away unless its epoch is still the same. */
 static int cases_add(struct rn__leak_pass *p, const struct rn__task_view *v)
 {
     struct rn_case *cases = calloc(v->wait.n_cases + (size_t)1, sizeof(*cases));
@@ -127,7 +132,12 @@ static int task_read(struct rn__leak_pass *p, uint32_t id)
     struct rn__leak_task *t = &p->tasks[id];
     struct rn__task_view v;
 
-    *t = (struct rn__leak_task){.edges = NIL, .recs = NIL, .opened = NIL, .wait_scope = NIL, .next_waiter = NIL, .scope = NIL};
+    *t = (struct rn__leak_task){.edges = NIL,
+                                .recs = NIL,
+                                .opened = NIL,
+                                .wait_scope = NIL,
+                                .next_waiter = NIL,
+                                .scope = NIL};
     if (!rn__task_view(p->rt, id, &v))
         return 0;
 
@@ -158,7 +168,8 @@ static void scope_read(struct rn__leak_pass *p, uint32_t slot)
 {
     struct rn__scope_view v;
 
-    p->scopes[slot] = (struct rn__leak_scope){.parent = NIL, .next_opened = NIL, .recs = NIL, .waiters = NIL};
+    p->scopes[slot] =
+        (struct rn__leak_scope){.parent = NIL, .next_opened = NIL, .recs = NIL, .waiters = NIL};
     if (!rn__scope_view(p->rt, slot, &v))
         return;
     p->scopes[slot].owner = v.owner;
@@ -183,7 +194,7 @@ static void rec_read(struct rn__leak_pass *p, uint32_t index)
     r->open = atomic_load(&rec->gen) == gen;
 }
 
-/* ---- A pass: linking ---------------------------------------------------------------------------------------------------- */
+/* ---- A pass: linking ------------------------------------------------------------------------- */
 
 /* The list of what this owner holds; NULL: a holder that is always live, or one we don't know. */
 static uint32_t *owner_list(struct rn__leak_pass *p, uint64_t owner)
@@ -251,7 +262,8 @@ static int pass_read(struct rn__leak_pass *p)
     for (uint32_t i = 0; i < p->n_recs; i++)
         rec_read(p, i);
     for (uint32_t i = 0; i < p->n_chans; i++) {
-        p->chans[i] = (struct rn__leak_chan){.edges = {NIL, NIL}, .recs = {NIL, NIL}, .transit = NIL};
+        p->chans[i] =
+            (struct rn__leak_chan){.edges = {NIL, NIL}, .recs = {NIL, NIL}, .transit = NIL};
         p->chans[i].version = atomic_load(&rn__chan_at(p->cs, i)->version);
     }
     if (r == 0)
@@ -259,7 +271,7 @@ static int pass_read(struct rn__leak_pass *p)
     return r;
 }
 
-/* ---- A pass: the fix-point ----------------------------------------------------------------------------------------------- */
+/* ---- A pass: the fix-point ------------------------------------------------------------------- */
 
 #define TODO_CHAN (UINT64_C(1) << 32)
 
@@ -280,7 +292,8 @@ static void rec_live(struct rn__leak_pass *p, const struct rn__leak_rec *r)
     p->todo[p->n_todo++] = TODO_CHAN | (uint64_t)r->dir << 33 | r->chan;
 }
 
-/* Somebody live holds an end of this direction: who waits for it can be served, and what comes out of the buffer is held. */
+/* Somebody live holds an end of this direction: who waits for it can be served, and what comes out
+ * of the buffer is held. */
 static void chan_spread(struct rn__leak_pass *p, const struct rn__leak_chan *c, enum rn__dir dir)
 {
     for (uint32_t e = c->edges[dir]; e != NIL; e = p->edges[e].next_of_chan)
@@ -328,8 +341,10 @@ static bool scope_timed(const struct rn__leak_pass *p, uint32_t slot)
     return false;
 }
 
-/* Was this very wait a candidate before, and is everyone who holds the channels it waits on still the same? */
-static bool task_confirmed(const struct rn__leak_pass *p, const struct rn__leak_pass *before, uint32_t id)
+/* Was this very wait a candidate before, and is everyone who holds the channels it waits on still
+ * the same? */
+static bool task_confirmed(const struct rn__leak_pass *p, const struct rn__leak_pass *before,
+                           uint32_t id)
 {
     const struct rn__leak_task *t = &p->tasks[id];
 
@@ -352,7 +367,8 @@ static void pass_seed(struct rn__leak_pass *p, const struct rn__leak_pass *befor
         const struct rn__leak_task *t = &p->tasks[i];
         if (t->owner == 0)
             continue;
-        bool unknown = t->kind == RN_WAIT_SCOPE && t->parked && (t->wait_scope >= p->n_scopes || !p->scopes[t->wait_scope].owner);
+        bool unknown = t->kind == RN_WAIT_SCOPE && t->parked &&
+                       (t->wait_scope >= p->n_scopes || !p->scopes[t->wait_scope].owner);
         if (!t->parked || unknown || scope_timed(p, t->scope) || !task_confirmed(p, before, i))
             task_live(p, i);
     }
@@ -362,7 +378,8 @@ static void pass_seed(struct rn__leak_pass *p, const struct rn__leak_pass *befor
     }
 }
 
-int rn__leak_pass(struct rn__leak_pass *p, const struct rn_runtime *rt, const struct rn__leak_pass *before)
+int rn__leak_pass(struct rn__leak_pass *p, const struct rn_runtime *rt,
+                  const struct rn__leak_pass *before)
 {
     int r = pass_alloc(p, rt);
     if (r == 0)

@@ -1,5 +1,6 @@
-/* The leak report: one line for each group of dead tasks with the same wait site and spawn site, with the chain of one of them: what it
- * waits for, who holds that, what the holder waits for, until somebody waits for itself or for the first.
+/* The leak report: one line for each group of dead tasks with the same wait site and spawn site,
+ * with the chain of one of them: what it waits for, who holds that, what the holder waits for,
+ * until somebody waits for itself or for the first.
  */
 #include "leak_internal.h"
 
@@ -20,7 +21,8 @@ static int site_line(const struct rn_site *site)
 }
 
 /* The first end-point that could serve this wait, and whose holder would have to wake first. */
-static const struct rn__leak_rec *holder_of(const struct rn__leak_pass *p, const struct rn__leak_task *t)
+static const struct rn__leak_rec *holder_of(const struct rn__leak_pass *p,
+                                            const struct rn__leak_task *t)
 {
     if (t->edges == NIL)
         return NULL;
@@ -30,7 +32,8 @@ static const struct rn__leak_rec *holder_of(const struct rn__leak_pass *p, const
 }
 
 /* The first task of the scope that `t` waits for. */
-static const struct rn__leak_task *member_of(const struct rn__leak_pass *p, const struct rn__leak_task *t)
+static const struct rn__leak_task *member_of(const struct rn__leak_pass *p,
+                                             const struct rn__leak_task *t)
 {
     for (uint32_t i = 0; i < p->n_tasks; i++) {
         if (rn__leak_dead(&p->tasks[i]) && p->tasks[i].scope == t->wait_scope)
@@ -40,7 +43,8 @@ static const struct rn__leak_task *member_of(const struct rn__leak_pass *p, cons
 }
 
 /* Print what `t` waits for; returns the task that it depends on, NULL at the end of the chain. */
-static const struct rn__leak_task *chain_step(const struct rn__leak_pass *p, const struct rn__leak_task *t, FILE *out)
+static const struct rn__leak_task *chain_step(const struct rn__leak_pass *p,
+                                              const struct rn__leak_task *t, FILE *out)
 {
     if (t->kind == RN_WAIT_SCOPE) {
         const struct rn__leak_task *member = member_of(p, t);
@@ -53,8 +57,8 @@ static const struct rn__leak_task *chain_step(const struct rn__leak_pass *p, con
         return NULL;
 
     const struct rn_site *opened = atomic_load(&rn__chan_at(p->cs, r->chan)->site);
-    fprintf(out, " <- %s of the channel opened at %s:%d, held by", r->dir == RN__TX ? "sender" : "receiver", site_file(opened),
-            site_line(opened));
+    fprintf(out, " <- %s of the channel opened at %s:%d, held by",
+            r->dir == RN__TX ? "sender" : "receiver", site_file(opened), site_line(opened));
     if (rn__owner_kind(r->owner) == RN__OWNER_TASK)
         return &p->tasks[rn__owner_id(r->owner)];
     fprintf(out, rn__owner_kind(r->owner) == RN__OWNER_SCOPE ? " a scope" : " a buffered value");
@@ -74,7 +78,8 @@ static void chain_print(const struct rn__leak_pass *p, const struct rn__leak_tas
             fprintf(out, next == t ? " itself" : " again");
             return;
         }
-        fprintf(out, " (%s at %s:%d)", rn_wait_name(next->kind), site_file(next->site), site_line(next->site));
+        fprintf(out, " (%s at %s:%d)", rn_wait_name(next->kind), site_file(next->site),
+                site_line(next->site));
         t = next;
     }
     fprintf(out, " <- ...");
@@ -100,9 +105,11 @@ void rn__leak_print(struct rn__leak_pass *p, uint32_t first, FILE *out)
     const struct rn__leak_task *t = &p->tasks[first];
     unsigned count = rn__leak_mark(p, first);
 
-    fprintf(out, "runnel: %u task%s can never wake: %s at %s:%d (%s), started at %s:%d: task %u \"%s\"", count,
-            count == 1 ? "" : "s", rn_wait_name(t->kind), site_file(t->site), site_line(t->site), t->site ? t->site->func : "?",
-            site_file(t->born), site_line(t->born), first, t->name ? t->name : "");
+    fprintf(out,
+            "runnel: %u task%s can never wake: %s at %s:%d (%s), started at %s:%d: task %u \"%s\"",
+            count, count == 1 ? "" : "s", rn_wait_name(t->kind), site_file(t->site),
+            site_line(t->site), t->site ? t->site->func : "?", site_file(t->born),
+            site_line(t->born), first, t->name ? t->name : "");
     chain_print(p, t, out);
     fputc('\n', out);
 }

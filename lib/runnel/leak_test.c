@@ -1,4 +1,5 @@
-/* What the leak check must call dead, and what it must not. Go's cases, and those that only explicit ownership can tell. */
+/* What the leak check must call dead, and what it must not. Go's cases, and those that only
+ * explicit ownership can tell. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +16,14 @@ static int quiet_main(void *arg)
     return 0;
 }
 
-#define LEAK_TEST(name)                                                                             \
-    static void leak_body_##name(void);                                                             \
-    TEST(name)                                                                                      \
-    {                                                                                               \
-        void (*body)(void) = leak_body_##name;                                                      \
-        OK(rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_IGNORE}, quiet_main, &body)); \
-    }                                                                                               \
+#define LEAK_TEST(name)                                                                            \
+    static void leak_body_##name(void);                                                            \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        void (*body)(void) = leak_body_##name;                                                     \
+        OK(rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_IGNORE}, quiet_main,  \
+                  &body));                                                                         \
+    }                                                                                              \
     static void leak_body_##name(void)
 
 static int dead(void)
@@ -78,7 +80,7 @@ static int selects_nothing(void *arg)
     return rn_select(NULL, 0, RN_FOREVER);
 }
 
-/* ---- Dead -------------------------------------------------------------------------------------------------------------- */
+/* ---- Dead ------------------------------------------------------------------------------------ */
 
 LEAK_TEST(two_tasks_that_wait_for_each_other_are_dead)
 {
@@ -104,7 +106,8 @@ LEAK_TEST(a_sender_whose_receivers_holder_is_dead_is_found_with_its_chain)
     OK(rn_chan_open(sizeof(int), 0, &sender.tx, &kept));
     OK(rn_chan_open(sizeof(int), 0, &self, &holder.rx));
     OK(GO(s, sends, &sender, rn_end_tx(sender.tx)));
-    OK(GO(s, receives, &holder, rn_end_rx(holder.rx), rn_end_tx(self), rn_end_rx(kept))); /* only it could send to itself */
+    OK(GO(s, receives, &holder, rn_end_rx(holder.rx), rn_end_tx(self),
+          rn_end_rx(kept))); /* only it could send to itself */
     TASK_UNTIL(tasks_parked() == 2);
     CLEANUP(freep) char *text = report(2);
     TRUE(strstr(text, "1 task can never wake: chan send at leak_test.c"));
@@ -138,9 +141,11 @@ LEAK_TEST(one_case_that_can_be_served_keeps_a_select_alive)
         OK(rn_chan_open(sizeof(int), 0, &w.tx, &rx));
         OK(rn_chan_open(sizeof(int), 0, &tx, &w.rx));
         if (which == 0)
-            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_tx(tx))); /* we could receive */
+            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx),
+                  rn_end_tx(tx))); /* we could receive */
         else
-            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx), rn_end_rx(rx))); /* we could send */
+            OK(GO(s, selects, &w, rn_end_rx(w.rx), rn_end_tx(w.tx),
+                  rn_end_rx(rx))); /* we could send */
         TASK_UNTIL(tasks_parked() == 1);
         EQ(dead(), 0);
     }
@@ -221,7 +226,7 @@ LEAK_TEST(what_waits_inside_a_dead_buffer_helps_nobody)
     TRUE(strstr(text, "a buffered value"));
 }
 
-/* ---- Live -------------------------------------------------------------------------------------------------------------- */
+/* ---- Live ------------------------------------------------------------------------------------ */
 
 LEAK_TEST(an_end_that_a_live_task_holds_keeps_its_waiters_alive)
 {
@@ -291,7 +296,8 @@ LEAK_TEST(the_end_of_a_loop_is_held_for_ever)
     EQ(dead(), 0);
 }
 
-/* Opens a scope with a task that lives (or none), gives it an end, and then waits for itself: dead, but its scope isn't. */
+/* Opens a scope with a task that lives (or none), gives it an end, and then waits for itself: dead,
+ * but its scope isn't. */
 static int opens_and_dies(void *arg)
 {
     struct work *w = arg;
@@ -372,12 +378,13 @@ LEAK_TEST(a_wait_that_is_idle_by_design_is_no_leak)
     EQ(dead(), 0);
 }
 
-/* ---- While everything moves --------------------------------------------------------------------------------------------- */
+/* ---- While everything moves ------------------------------------------------------------------ */
 
 struct ball {
     struct rn_tx back; /* the way to answer: it goes to and fro with the ball */
 };
-static const struct rn_elem ball_elem = {.size = sizeof(struct ball), .n_ends = 1, .ends = {offsetof(struct ball, back)}};
+static const struct rn_elem ball_elem = {
+    .size = sizeof(struct ball), .n_ends = 1, .ends = {offsetof(struct ball, back)}};
 
 struct watch {
     struct rn_runtime *rt;
@@ -385,7 +392,8 @@ struct watch {
     int                alarms;
 };
 
-/* Gets a ball with a sender in it, opens a channel, and sends the ball back with the sender of that. */
+/* Gets a ball with a sender in it, opens a channel, and sends the ball back with the sender of
+ * that. */
 static int plays(void *arg)
 {
     struct work *w = arg;
@@ -433,7 +441,7 @@ LEAK_TEST(a_check_from_another_thread_raises_no_false_alarm)
     EQ(watch.alarms, 0);
 }
 
-/* ---- The census and the policy ------------------------------------------------------------------------------------------ */
+/* ---- The census and the policy --------------------------------------------------------------- */
 
 struct census {
     int dead, receivers, tasks;
@@ -480,12 +488,16 @@ static int deadlocks(void *arg)
     return rn_rx_recv(w.rx, &v, RN_FOREVER);
 }
 
-ABORT_TEST(a_deadlock_in_a_simulation_aborts_at_once, SIGABRT, "1 task can never wake: chan receive at leak_test.c")
+ABORT_TEST(a_deadlock_in_a_simulation_aborts_at_once, SIGABRT,
+           "1 task can never wake: chan receive at leak_test.c")
 {
-    rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT, .sim = true, .seed = 1}, deadlocks, NULL);
+    rn_run(
+        &(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT, .sim = true, .seed = 1},
+        deadlocks, NULL);
 }
 
-ABORT_TEST(a_deadlock_aborts_after_a_second_of_silence, SIGABRT, "1 task can never wake: chan receive at leak_test.c")
+ABORT_TEST(a_deadlock_aborts_after_a_second_of_silence, SIGABRT,
+           "1 task can never wake: chan receive at leak_test.c")
 {
     rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT}, deadlocks, NULL);
 }

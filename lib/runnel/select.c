@@ -1,13 +1,16 @@
 /* Select: one of several sends and receives.
  *
  *      judge all cases -> lock their channels -> one that is ready? do it
- *                                             -> none: a waiter record in each queue, unlock, park, take the others back
+ *                                             -> none: a waiter record in each queue, unlock, park,
+ * take the others back
  *
- * The channels are locked all at once, in the order of their addresses, a channel that occurs twice once: so a default is taken
- * only at a moment when no case was ready. Among the ready each has the same chance. Who wakes us has claimed one record, by
- * one CAS for all of them, and done its operation; the others are in queues with O(1) removal.
+ * The channels are locked all at once, in the order of their addresses, a channel that occurs twice
+ * once: so a default is taken only at a moment when no case was ready. Among the ready each has the
+ * same chance. Who wakes us has claimed one record, by one CAS for all of them, and done its
+ * operation; the others are in queues with O(1) removal.
  *
- * We did not take Go's shuffled order of polling: one pass with a reservoir of one gives the same choice without a permutation.
+ * We did not take Go's shuffled order of polling: one pass with a reservoir of one gives the same
+ * choice without a permutation.
  */
 #include "channel.h"
 
@@ -103,7 +106,8 @@ static int waiter_judge_locked(const struct select *s, const struct rn__waiter *
 {
     if (!w->chan)
         return -EBADF;
-    return rn__rec_judge_locked(w->rec, w->chan, s->cases[w->index].end.gen, (enum rn__dir)w->dir, s->self);
+    return rn__rec_judge_locked(w->rec, w->chan, s->cases[w->index].end.gen, (enum rn__dir)w->dir,
+                                s->self);
 }
 
 /* One of the ready at random, or NULL. Its result is the judgement. */
@@ -124,14 +128,16 @@ static struct rn__waiter *pick_locked(struct select *s)
     return picked;
 }
 
-/* Do one that is ready; -EAGAIN: none is. A peer may be claimed elsewhere between the look and the deed, hence the loop. */
+/* Do one that is ready; -EAGAIN: none is. A peer may be claimed elsewhere between the look and the
+ * deed, hence the loop. */
 static int ready_do_locked(struct select *s, struct rn__after *after)
 {
     struct rn__waiter *w;
 
     while ((w = pick_locked(s))) {
         if (w->result == 0)
-            w->result = rn__chan_do_locked(s->cs, w->chan, (enum rn__dir)w->dir, w->value, s->self, after);
+            w->result =
+                rn__chan_do_locked(s->cs, w->chan, (enum rn__dir)w->dir, w->value, s->self, after);
         if (w->result != -EAGAIN) {
             s->cases[w->index].result = w->result;
             return w->index;
@@ -140,7 +146,8 @@ static int ready_do_locked(struct select *s, struct rn__after *after)
     return -EAGAIN;
 }
 
-static int wait_unlock(const struct rn_site *site, struct select *s, size_t n_cases, rn_time deadline)
+static int wait_unlock(const struct rn_site *site, struct select *s, size_t n_cases,
+                       rn_time deadline)
 {
     struct rn__key key = rn__wait_begin();
 
@@ -150,7 +157,8 @@ static int wait_unlock(const struct rn_site *site, struct select *s, size_t n_ca
     }
     order_unlock(s);
 
-    const struct rn__wait what = {.kind = RN_WAIT_SELECT, .site = site, .cases = s->cases, .n_cases = (uint32_t)n_cases};
+    const struct rn__wait what = {
+        .kind = RN_WAIT_SELECT, .site = site, .cases = s->cases, .n_cases = (uint32_t)n_cases};
     unsigned winner = rn__park(&what, deadline, false);
     int r = winner == RN__WIN_TIMER ? -ETIMEDOUT : -ECANCELED;
     for (size_t i = 0; i < s->n; i++) {
@@ -164,7 +172,8 @@ static int wait_unlock(const struct rn_site *site, struct select *s, size_t n_ca
     return r;
 }
 
-static int select_run(const struct rn_site *site, struct select *s, size_t n_cases, rn_time deadline)
+static int select_run(const struct rn_site *site, struct select *s, size_t n_cases,
+                      rn_time deadline)
 {
     struct rn__after after = {0};
 
@@ -190,7 +199,11 @@ int rn_select_at(const struct rn_site *site, struct rn_case cases[], size_t n, r
 {
     struct rn__waiter few[INLINE_CASES];
     struct rn__chan *few_order[INLINE_CASES];
-    struct select s = {.cs = rn__chans_self(), .self = rn__owner_self(), .cases = cases, .w = few, .order = few_order};
+    struct select s = {.cs = rn__chans_self(),
+                       .self = rn__owner_self(),
+                       .cases = cases,
+                       .w = few,
+                       .order = few_order};
 
     if (n > RN__WIN_CASE_MAX + 1)
         return -EINVAL;

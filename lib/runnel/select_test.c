@@ -1,4 +1,5 @@
-/* Select as Go's tests know it: empty cases, defaults, chances, duplicates, both directions, losers. */
+/* Select as Go's tests know it: empty cases, defaults, chances, duplicates, both directions,
+ * losers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,8 @@ TASK_TEST(empty_cases_are_ignored)
 {
     struct pair p = pair_open(1);
     int v = 3, got = 0;
-    struct rn_case c[] = {RN_CASE_RECV((struct rn_rx){0}, &got), RN_CASE_SEND(p.tx, &v), RN_CASE_SEND((struct rn_tx){0}, &v)};
+    struct rn_case c[] = {RN_CASE_RECV((struct rn_rx){0}, &got), RN_CASE_SEND(p.tx, &v),
+                          RN_CASE_SEND((struct rn_tx){0}, &v)};
     for (int i = 0; i < 20; i++) {
         EQ(rn_select(c, 3, RN_FOREVER), 1);
         EQ(c[1].result, 0);
@@ -38,7 +40,8 @@ TASK_TEST(a_deadline_of_zero_is_a_default)
 {
     struct pair p = pair_open(0), q = pair_open(1);
     int v = 3, got;
-    struct rn_case c[] = {RN_CASE_RECV(p.rx, &got), RN_CASE_RECV(q.rx, &got), RN_CASE_SEND(p.tx, &v)};
+    struct rn_case c[] = {RN_CASE_RECV(p.rx, &got), RN_CASE_RECV(q.rx, &got),
+                          RN_CASE_SEND(p.tx, &v)};
     ERR(rn_select(c, 3, 0), ETIMEDOUT);
     ERR(rn_select(c, 3, rn_now() - 1), ETIMEDOUT);
     ERR(rn_select(c, 3, rn_after(RN_MS)), ETIMEDOUT);
@@ -67,7 +70,8 @@ TASK_TEST(a_case_that_is_closed_stale_or_not_ours_is_ready)
     OK(rn_tx_close(p.tx));
     OK(rn_rx_close(q.rx));
     OK(rn_rx_close(stale.rx));
-    struct rn_case recv[] = {RN_CASE_RECV(p.rx, &v)}, send[] = {RN_CASE_SEND(q.tx, &v)}, old[] = {RN_CASE_RECV(stale.rx, &v)};
+    struct rn_case recv[] = {RN_CASE_RECV(p.rx, &v)}, send[] = {RN_CASE_SEND(q.tx, &v)},
+                   old[] = {RN_CASE_RECV(stale.rx, &v)};
     struct rn_case wild[] = {RN_CASE_RECV(((struct rn_rx){77777777, 1}), &v)};
     EQ(rn_select(recv, 1, RN_FOREVER), 0);
     EQ(recv[0].result, -EPIPE);
@@ -94,7 +98,7 @@ TASK_TEST(a_select_may_have_4080_cases_and_no_more)
     EQ(got, 6);
 }
 
-/* ---- Chances ----------------------------------------------------------------------------------------------------------- */
+/* ---- Chances --------------------------------------------------------------------------------- */
 
 TASK_TEST(each_ready_case_gets_its_share)
 {
@@ -132,7 +136,7 @@ TASK_TEST(a_random_send_sends_both_values)
     LT(ones, 90);
 }
 
-/* ---- One channel, many times -------------------------------------------------------------------------------------------- */
+/* ---- One channel, many times ----------------------------------------------------------------- */
 
 static int self_select_pair(void *arg)
 {
@@ -170,7 +174,8 @@ static int select_duplicates(void *arg)
 {
     const struct pair *p = arg;
     int got = 0;
-    struct rn_case c[] = {RN_CASE_RECV(p->rx, &got), RN_CASE_RECV(p->rx, &got), RN_CASE_RECV(p->rx, &got)};
+    struct rn_case c[] = {RN_CASE_RECV(p->rx, &got), RN_CASE_RECV(p->rx, &got),
+                          RN_CASE_RECV(p->rx, &got)};
     for (int i = 0; i < 100; i++) {
         int k = OK(rn_select(c, 3, RN_FOREVER));
         EQ(c[k].result, 0);
@@ -190,7 +195,7 @@ TASK_TEST(the_same_channel_may_occur_several_times)
     TRUE(!chan_of(p.tx)->q[RN__RX].first);
 }
 
-/* ---- Losers ------------------------------------------------------------------------------------------------------------ */
+/* ---- Losers ---------------------------------------------------------------------------------- */
 
 struct many {
     struct rn_rx never, mine;
@@ -206,7 +211,8 @@ static int select_never_or_mine(void *arg)
     return 0;
 }
 
-/* Each of many selects waits on one common channel: taking its record out of that queue must not disturb the rest. */
+/* Each of many selects waits on one common channel: taking its record out of that queue must not
+ * disturb the rest. */
 TASK_TEST(losers_leave_the_queue_from_its_middle)
 {
     const size_t n = test_tasks(test_sanitized() ? 2000 : 5000);
@@ -249,7 +255,8 @@ TASK_TEST(a_hundred_thousand_selects_leave_no_record)
     SCOPE(s);
     OK(GO(s, ping, &p, rn_end_tx(p.tx), rn_end_rx(p.rx)));
     for (int i = 0, got; i < n; i++) {
-        struct rn_case c[] = {RN_CASE_RECV(never.rx, &got), RN_CASE_SEND(there.tx, &i), RN_CASE_RECV(never.rx, &got)};
+        struct rn_case c[] = {RN_CASE_RECV(never.rx, &got), RN_CASE_SEND(there.tx, &i),
+                              RN_CASE_RECV(never.rx, &got)};
         EQ(rn_select(c, 3, RN_FOREVER), 1);
         c[1] = (struct rn_case)RN_CASE_RECV(back.rx, &got);
         EQ(rn_select(c, 3, RN_FOREVER), 1);
@@ -285,7 +292,7 @@ TASK_TEST(a_select_wakes_when_a_channel_ends_or_it_is_cancelled)
     }
 }
 
-/* ---- A default is taken only when nothing is ready ---------------------------------------------------------------------- */
+/* ---- A default is taken only when nothing is ready ------------------------------------------- */
 
 struct default_race {
     struct rn_tx a_tx;
@@ -324,7 +331,7 @@ SIM_TEST(a_default_is_a_snapshot_of_all_channels, 200)
     default_race(true);
 }
 
-/* ---- Stress ------------------------------------------------------------------------------------------------------------ */
+/* ---- Stress ---------------------------------------------------------------------------------- */
 
 struct stress {
     struct pair p[4];
@@ -354,8 +361,9 @@ static int stress_task(void *arg)
     for (int n = 0; n < 4 * t->count; n++) {
         struct rn_case c[4];
         for (int i = 0; i < 4; i++)
-            c[i] = (struct rn_case){t->sends ? RN_OP_SEND : RN_OP_RECV,
-                                    t->sends ? rn_end_tx(t->p[i].tx) : rn_end_rx(t->p[i].rx), &v, 0};
+            c[i] =
+                (struct rn_case){t->sends ? RN_OP_SEND : RN_OP_RECV,
+                                 t->sends ? rn_end_tx(t->p[i].tx) : rn_end_rx(t->p[i].rx), &v, 0};
         int k = OK(rn_select(c, 4, RN_FOREVER));
         EQ(c[k].result, 0);
         if (--left[k] == 0)
@@ -393,7 +401,7 @@ TASK_TEST(plain_and_select_operations_mix_on_four_channels)
         EQ(rn_chan_len(rn_end_tx(p[k].tx)), 0);
 }
 
-/* ---- Double select ------------------------------------------------------------------------------------------------------ */
+/* ---- Double select --------------------------------------------------------------------------- */
 
 enum { DOUBLE_N = 2000 };
 static bool double_seen[DOUBLE_N];
@@ -442,7 +450,8 @@ TASK_TEST(a_select_never_fires_two_cases)
         OK(rn_go(s, double_forward, e[k], e[k], 2));
     }
     rn_tx_closep(&d.out_tx);
-    OK(GO(s, double_sender, &d, rn_end_tx(d.tx[0]), rn_end_tx(d.tx[1]), rn_end_tx(d.tx[2]), rn_end_tx(d.tx[3])));
+    OK(GO(s, double_sender, &d, rn_end_tx(d.tx[0]), rn_end_tx(d.tx[1]), rn_end_tx(d.tx[2]),
+          rn_end_tx(d.tx[3])));
     int n = 0;
     for (int v; rn_rx_recv(out, &v, RN_FOREVER) == 0; n++) {
         FALSE(double_seen[v]);

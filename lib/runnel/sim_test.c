@@ -1,8 +1,9 @@
 /* Random programs over channels, in every order that a seed can think of.
  *
- * Some senders and receivers share a few channels and do what comes to their mind: plain operations, tries, pushes, selects,
- * deadlines, yields, dups, and leaving early. The oracle knows what each value must have become: received once, given back once,
- * or destroyed once; and that what one sender sent on one channel reaches each receiver in order.
+ * Some senders and receivers share a few channels and do what comes to their mind: plain
+ * operations, tries, pushes, selects, deadlines, yields, dups, and leaving early. The oracle knows
+ * what each value must have become: received once, given back once, or destroyed once; and that
+ * what one sender sent on one channel reaches each receiver in order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ static rn_time some_deadline(struct program *p)
     }
 }
 
-/* ---- Senders ------------------------------------------------------------------------------------------------------------ */
+/* ---- Senders --------------------------------------------------------------------------------- */
 
 static struct value value_new(struct actor *a, uint16_t chan)
 {
@@ -146,7 +147,7 @@ static int sender(void *arg)
     return 0;
 }
 
-/* ---- Receivers ----------------------------------------------------------------------------------------------------------- */
+/* ---- Receivers ------------------------------------------------------------------------------- */
 
 static void received(struct actor *a, struct value v, int chan)
 {
@@ -204,7 +205,7 @@ static int receiver(void *arg)
     return 0;
 }
 
-/* ---- The program ---------------------------------------------------------------------------------------------------------- */
+/* ---- The program ----------------------------------------------------------------------------- */
 
 static void actor_start(struct rn_scope s, struct actor *a, bool sends)
 {
@@ -226,7 +227,8 @@ static void program_run(struct program *p, bool cancels)
     SCOPE(s);
 
     for (int i = 0; i < CHANS; i++)
-        OK(rn_chan_open_elem(&value_elem, p->pushes ? 1 + dice(p, 3) : dice(p, 4), &p->tx[i], &p->rx[i]));
+        OK(rn_chan_open_elem(&value_elem, p->pushes ? 1 + dice(p, 3) : dice(p, 4), &p->tx[i],
+                             &p->rx[i]));
     for (uint32_t i = 0; i < n_senders; i++) {
         senders[i] = (struct actor){.p = p, .number = (uint16_t)i};
         actor_start(s, &senders[i], true);

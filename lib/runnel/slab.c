@@ -1,8 +1,9 @@
 /* The slabs of a runtime's channels and end-points.
  *
- * Address space is reserved at once and nothing is given back before the runtime ends. That is what lets an operation go from
- * any handle, however old, to a channel and take its lock before it judges the handle. Freed records are used again last in,
- * first out: they are still in the cache. A record behind the last one is zeroed memory.
+ * Address space is reserved at once and nothing is given back before the runtime ends. That is what
+ * lets an operation go from any handle, however old, to a channel and take its lock before it
+ * judges the handle. Freed records are used again last in, first out: they are still in the cache.
+ * A record behind the last one is zeroed memory.
  */
 #include "channel.h"
 
@@ -34,7 +35,8 @@ int rn__chans_open(unsigned number, struct rn__chans **ret_chans)
     cs->number = number;
     cs->leaks = rn__leaks_open();
     cs->buckets = rn__reserve(sizeof(struct rn__bucket) * RN__BUCKETS);
-    if (!cs->leaks || !cs->buckets || slab_open(&cs->recs, sizeof(struct rn__end_rec), RN__ENDS_MAX) < 0 ||
+    if (!cs->leaks || !cs->buckets ||
+        slab_open(&cs->recs, sizeof(struct rn__end_rec), RN__ENDS_MAX) < 0 ||
         slab_open(&cs->chans, sizeof(struct rn__chan), RN__CHANS_MAX) < 0) {
         rn__chans_close(cs);
         return -ENOMEM;
