@@ -331,7 +331,7 @@ struct rn__worker {
     struct rn__task     *lifo;
     unsigned             lifo_runs;
     bool                 parked_since_check;
-    rn_time              idle_since;
+    rn_time              idle_since; /* 0: a task has run since the worker slept last */
 
     struct rn_loop    loop;
     struct rn__counts counts;

@@ -131,6 +131,5 @@ int  rn__chans_open(unsigned number, struct rn__chans **ret_chans);
 void rn__chans_close(struct rn__chans *chans);
 /* Fill in endpoints, endpoints_unowned, channels, tasks_leaked. */
 void rn__chans_stats(const struct rn_runtime *rt, struct rn_stats *stats);
-/* The check by policy: called at each idle of `sim`, when all workers have slept for 1 s since something parked, and before
- * rn_run waits for the root scope's last tasks. Prints each group once (warn), aborts (abort), or does nothing (ignore). */
+/* The check by policy: called at each idle of `sim`, and when all workers have run no task for 1 s since something parked. Prints each group once (warn), aborts (abort), or does nothing (ignore). */
 void rn__leak_idle(struct rn_runtime *rt);

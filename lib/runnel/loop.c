@@ -242,27 +242,37 @@ static void poll_for(struct rn_loop *loop, rn_time timeout)
     loop->n_events = n > 0 ? n : 0; /* -EINTR: the next turn looks again */
 }
 
+/* No task has run for IDLE_CHECK (timers of callbacks may have): look whether one of those that wait can never wake. */
+static void idle_check(struct rn__worker *w)
+{
+    if (!w->parked_since_check || rn__clock() - w->idle_since < IDLE_CHECK)
+        return;
+    w->parked_since_check = false;
+    rn__leak_idle(w->rt);
+}
+
 static void sleep_until_event(struct rn_loop *loop)
 {
     struct rn__worker *w = loop->worker;
     rn_time            next = rn__wheel_next(&loop->wheel);
-    bool               check = w->parked_since_check;
-    rn_time            now = next != RN_FOREVER || check ? rn__clock() : 0;
+    rn_time            now = next != RN_FOREVER || w->parked_since_check ? rn__clock() : 0;
     rn_time            timeout = -1;
 
+    if (w->parked_since_check) {
+        if (!w->idle_since)
+            w->idle_since = now;
+        if (next > w->idle_since + IDLE_CHECK)
+            next = w->idle_since + IDLE_CHECK;
+    }
     if (next != RN_FOREVER)
         timeout = next > now ? next - now : 0;
-    if (check && (timeout < 0 || timeout > IDLE_CHECK))
-        timeout = IDLE_CHECK;
 
     atomic_store(&loop->asleep, true);
     if (!atomic_load(&loop->inbox))
         poll_for(loop, timeout);
     atomic_store(&loop->asleep, false);
-    if (check && loop->n_events == 0 && !atomic_load(&loop->inbox) && rn__clock() - now >= IDLE_CHECK) {
-        w->parked_since_check = false;
-        rn__leak_idle(w->rt);
-    }
+    if (loop->n_events == 0 && !atomic_load(&loop->inbox))
+        idle_check(w);
 }
 
 /* `sim`: nothing can run. Real descriptors come first, then the clock jumps to the next timer. When neither can wake anybody, the

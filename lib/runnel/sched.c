@@ -133,6 +133,7 @@ static void run(struct rn__worker *w, struct rn__task *t)
 {
     set_state(t, RN_TASK_RUNNING);
     w->current = t;
+    w->idle_since = 0;
     w->budget = RN__BUDGET;
     rn__san_leave(&w->san, &t->san, 0);
     rn__switch(&w->sp, t->sp, t);

@@ -23,7 +23,7 @@ static enum rn_task_state public_state(unsigned state)
     return state == RN__TASK_READIED ? RN_TASK_RUNNABLE : (enum rn_task_state)state;
 }
 
-static void view_copy(const struct rn__task *t, uint64_t word, struct rn__task_view *v)
+static void view_copy(const struct rn__task *t, const struct rn__scope *scope, uint64_t word, struct rn__task_view *v)
 {
     bool parked = rn__word_state(word) == RN_TASK_PARKED;
 
@@ -32,7 +32,7 @@ static void view_copy(const struct rn__task *t, uint64_t word, struct rn__task_v
         .state = public_state(rn__word_state(word)),
         .epoch = rn__word_epoch(word),
         .owner = rn__task_owner(t),
-        .scope = t->scope->slot & RN__SLOT_MASK,
+        .scope = scope->slot & RN__SLOT_MASK,
         .name = t->name,
         .born = t->born,
         .deadline = RN_FOREVER,
@@ -43,7 +43,7 @@ static void view_copy(const struct rn__task *t, uint64_t word, struct rn__task_v
     v->deadline = t->deadline;
     v->since = t->since;
     v->woken = rn__word_winner(word) != RN__WIN_OPEN
-               || (!t->uncancellable && (atomic_load(&t->scope->cancelled) || atomic_load(&t->cancelled)));
+               || (!t->uncancellable && (atomic_load(&scope->cancelled) || atomic_load(&t->cancelled)));
 }
 
 bool rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_view *ret_view)
@@ -53,12 +53,13 @@ bool rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_vie
     if (id == 0 || id >= rn__tasks_end(rt))
         return false;
     for (unsigned i = 0; i < TRIES; i++) {
-        uint64_t               before = atomic_load_explicit(word, memory_order_acquire);
-        const struct rn__task *t = rt->tasks[id];
+        uint64_t                before = atomic_load_explicit(word, memory_order_acquire);
+        const struct rn__task  *t = __atomic_load_n(&rt->tasks[id], __ATOMIC_RELAXED);
+        const struct rn__scope *scope = t ? __atomic_load_n(&t->scope, __ATOMIC_RELAXED) : NULL;
 
-        if (rn__word_state(before) == RN_TASK_FREE || !t || !t->scope)
-            return false;
-        view_copy(t, before, ret_view);
+        if (rn__word_state(before) == RN_TASK_FREE || !scope)
+            return false; /* free, or being born */
+        view_copy(t, scope, before, ret_view);
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load_explicit(word, memory_order_relaxed) == before)
             return true;

@@ -1,5 +1,5 @@
 /* The state word: begin, claim, ready, park. The protocol is in internal.h; the model is {cancel sets the flag, then walks the
- * words} against {a park publishes PARKED, then looks at the flag}, both seq_cst.
+ * words} against {a park publishes PARKED, then looks at the flag}, both seq_cst as soon as a second thread works here (`shared`).
  *
  *      RUNNING --park, committed--> PARKED --ready--> RUNNABLE --run--> RUNNING
  *         \--ready before the commit--> READIED --commit--> RUNNABLE
@@ -11,6 +11,22 @@
 static _Atomic uint64_t *word_at(const struct rn_runtime *rt, uint32_t id)
 {
     return &rt->words[rn__word_index(id)];
+}
+
+/* Compare and exchange; without the lock prefix as long as only this thread works here (posts of others come by the inbox). */
+static bool word_swap(const struct rn_runtime *rt, _Atomic uint64_t *word, uint64_t *expected, uint64_t next)
+{
+    uint64_t v;
+
+    if (atomic_load_explicit(&rt->shared, memory_order_relaxed))
+        return atomic_compare_exchange_strong(word, expected, next);
+    v = atomic_load_explicit(word, memory_order_relaxed);
+    if (v != *expected) {
+        *expected = v;
+        return false;
+    }
+    atomic_store_explicit(word, next, memory_order_release);
+    return true;
 }
 
 struct rn__key rn__wait_begin(void)
@@ -48,7 +64,7 @@ static bool claim(struct rn_runtime *rt, struct rn__key key, unsigned winner)
     uint64_t          v = atomic_load_explicit(word, memory_order_acquire);
 
     while (rn__word_epoch(v) == key.epoch && rn__word_winner(v) == RN__WIN_OPEN)
-        if (atomic_compare_exchange_weak(word, &v, rn__word(rn__word_state(v), winner, key.epoch)))
+        if (word_swap(rt, word, &v, rn__word(rn__word_state(v), winner, key.epoch)))
             return true;
     return false;
 }
@@ -71,7 +87,7 @@ void rn__ready(uint32_t id)
         uint64_t next = rn__word(parked ? RN_TASK_RUNNABLE : RN__TASK_READIED, rn__word_winner(v), rn__word_epoch(v));
 
         rn_assert(parked || rn__word_state(v) == RN_TASK_RUNNING);
-        if (!atomic_compare_exchange_weak(word, &v, next))
+        if (!word_swap(rt, word, &v, next))
             continue;
         if (parked)
             rn__run_queue(t, true);
@@ -86,16 +102,16 @@ void rn__park_commit(struct rn__task *t)
     uint64_t           v = atomic_load_explicit(word, memory_order_acquire);
 
     while (rn__word_state(v) == RN_TASK_RUNNING)
-        if (atomic_compare_exchange_weak(word, &v, rn__word(RN_TASK_PARKED, rn__word_winner(v), rn__word_epoch(v)))) {
+        if (word_swap(rt, word, &v, rn__word(RN_TASK_PARKED, rn__word_winner(v), rn__word_epoch(v)))) {
             if (!t->uncancellable && rn__task_cancelled(t)
                 && claim(rt, (struct rn__key){t->id, rn__word_epoch(v)}, RN__WIN_CANCEL)) {
-                atomic_store(word, rn__word(RN_TASK_RUNNABLE, RN__WIN_CANCEL, rn__word_epoch(v)));
+                atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, RN__WIN_CANCEL, rn__word_epoch(v)), memory_order_release);
                 rn__run_queue(t, false);
             }
             return;
         }
     rn_assert(rn__word_state(v) == RN__TASK_READIED);
-    atomic_store(word, rn__word(RN_TASK_RUNNABLE, rn__word_winner(v), rn__word_epoch(v)));
+    atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, rn__word_winner(v), rn__word_epoch(v)), memory_order_release);
     rn__run_queue(t, true);
 }
 
