@@ -253,6 +253,7 @@ static int strings_default(const struct reader *rd, const char *def, struct ft_s
 {
     char *copy = ft_yaml_strdup(rd->y, def), *rest = NULL;
 
+    field->n = 0; /* a nested table's defaults are set with its parent's, and again when it is given */
     field->items = ft__yaml_alloc(rd->y, (strlen(def) / 2 + 2) * sizeof(*field->items));
     if (!copy || !field->items)
         return fail_memory(rd);
