@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <rnet/debug.h>
 
@@ -329,29 +330,21 @@ int ft_server_wait(struct ft_server *s)
 
 /* ---- the stop ---- */
 
-/* Waits for the second signal, and then cancels what still waits. Ends with the scope that it is
- * in. */
-struct hurry {
-    struct ft_server *server;
-    struct rn_scope work;
-};
-
+/* A second signal ends the process where it stands. What is on disk is whole at every moment: the store commits, files are renamed. */
 static int watch_for_hurry(void *arg)
 {
-    struct hurry *h = arg;
+    struct ft_server *s = arg;
 
-    if (rn_signals_wait(h->server->signals, RN_FOREVER) > 0) {
+    if (rn_signals_wait(s->signals, RN_FOREVER) > 0) {
         log_warn("second signal: stopping at once");
-        h->server->hurry = true;
-        (void)rn_scope_cancel(h->work);
+        _exit(0);
     }
     return 0;
 }
 
 /* The part of the stop that waits for others. */
-static int drain(void *arg)
+static int drain(struct ft_server *s)
 {
-    struct ft_server *s = arg;
     rn_time deadline = rn_after(s->settings->stop_timeout);
 
     ft_api_set_unready(s->api, "the server is stopping");
@@ -360,36 +353,16 @@ static int drain(void *arg)
     return ft_intake_stop(s->intake, deadline);
 }
 
-static int drain_unless_hurried(struct ft_server *s)
-{
-    CLEANUP(rn_scope_closep) struct rn_scope work = {0}, watch = {0};
-    struct hurry hurry = {.server = s};
-
-    int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &work);
-    if (r == 0)
-        r = rn_scope_open(RN_SCOPE_WAIT_ALL, &watch);
-    hurry.work = work;
-    if (r == 0)
-        r = rn_go(work, drain, s, NULL, 0);
-    if (r == 0)
-        r = rn_go(watch, watch_for_hurry, &hurry, NULL, 0);
-    return r < 0 ? r : rn_scope_wait(work);
-}
-
 int ft_server_stop(struct ft_server *s)
 {
-    int r = drain_unless_hurried(s);
+    (void)rn_go(s->scope, watch_for_hurry, s, NULL, 0); /* without it a second signal waits */
+    int r = drain(s);
+    int e = ft_persist_stop(s->registry, s->store);
 
-    (void)rn_scope_cancel(s->scope);
-    if (!s->hurry) {
-        int e = ft_persist_stop(s->registry, s->store);
-        if (e < 0)
-            log_error("agents could not be saved: the next start asks them for their full state",
-                      LOG_ERR(e));
-    }
+    if (e < 0)
+        log_error("agents could not be saved: the next start asks them for their full state", LOG_ERR(e));
     if (r == -ETIMEDOUT) {
-        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is
-         * on disk. */
+        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is on disk. */
         log_warn("an exporter hangs: leaving without it");
         return r;
     }
