@@ -43,6 +43,8 @@ int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a, struct
         ft_text_error_set(reterr, "%s: %s: repair the state folder or free memory", settings->state, strerror(-r));
         return r;
     }
+    a->uid = a->store.uid;
+    a->apply.monitor = &a->monitor;
     a->apply.settings = settings;
     a->apply.store = &a->store;
     a->apply.report = &a->report;
@@ -95,14 +97,16 @@ static int signals_task(void *arg)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGCHLD);
     r = rn_signals_open(&set, &fd);
+    ft_enter(&a->monitor);
     while (r >= 0) {
-        r = rn_signals_wait(fd, RN_FOREVER);
+        r = FT_OUTSIDE(&a->monitor, rn_signals_wait(fd, RN_FOREVER));
         if (r == SIGCHLD)
             ft_supervisor_child(&a->supervisor);
         else if (r > 0)
             stop(a, r);
     }
     rn_fd_closep(&fd);
+    ft_leave(&a->monitor);
     if (r != -ECANCELED)
         (void)rn_scope_cancel(a->work); /* without ears there is no going on */
     return r == -ECANCELED ? 0 : r;
@@ -117,12 +121,12 @@ static void process_changed(void *arg)
 
 static int bells_open(struct ft_agent *a)
 {
-    int r = ft_bell_open(&a->report.bell);
+    int r = ft_bell_open(&a->report.bell, &a->monitor);
 
     if (r == 0)
-        r = ft_bell_open(&a->apply.bell);
+        r = ft_bell_open(&a->apply.bell, &a->monitor);
     if (r == 0)
-        r = ft_bell_open(&a->pulse.bell);
+        r = ft_bell_open(&a->pulse.bell, &a->monitor);
     return r;
 }
 
@@ -154,7 +158,7 @@ static int agent_run(struct ft_agent *a)
     if (r == 0)
         r = rn_scope_wait(a->work);
     (void)rn_scope_close(a->work);
-    return a->stopping ? 0 : r;
+    return FT_INSIDE(&a->monitor, a->stopping) ? 0 : r;
 }
 
 int ft_agent_main(void *agent)
@@ -166,7 +170,7 @@ int ft_agent_main(void *agent)
         r = rn_class_open("files", 1, &a->files);
     a->apply.files = a->files;
     if (r == 0)
-        r = ft_supervisor_open(a->settings, &a->supervisor);
+        r = ft_supervisor_open(a->settings, &a->monitor, &a->supervisor);
     if (r == 0) {
         a->supervisor.on_change = process_changed;
         a->supervisor.on_change_arg = a;

@@ -7,8 +7,7 @@
  *       pulse           samples and heartbeats
  *       link            the connection, with a reader
  *
- * Tasks share this struct without locks: they run on one worker and change it only between two suspensions. Work on files runs on the pool,
- * one job at a time, and touches `store` and the transaction only.
+ * What tasks share is inside the monitor. Work on files runs on the pool, one job at a time, and touches `store` and the transaction only.
  */
 #pragma once
 
@@ -28,7 +27,9 @@ struct ft_agent {
     char                      host_name[256];
     int64_t                   started_unix_ns;
 
-    struct ft_store      store;      /* jobs of `files`; `uid` also the worker */
+    struct ft_store      store;      /* jobs of `files` only */
+    struct ft_monitor    monitor;
+    struct ft_uuid       uid;        /* who we are to the server */
     struct rn_class     *files;
     struct ft_supervisor supervisor;
     struct ft_report     report;

@@ -122,12 +122,12 @@ TASK_TEST(an_offer_becomes_a_file_and_is_reported_applied_with_what_is_effective
     EQ(last(&w)->effective_config->config_map->n_config_map, 1);
     STREQ(last(&w)->effective_config->config_map->config_map[0]->value->content_type, "text/plain");
     TRUE(last(&w)->agent_description == NULL); /* nothing that didn't change */
-    uint64_t life = w.agent->supervisor.processes->life;
+    uint64_t life = FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life);
     fake_server_offer(&w.server, "h1", "o", "good\n");
     EQ(fake_server_outcome(&w.server, "h1"), FT_STATUS_APPLIED); /* answered, not applied again */
     fake_server_offer(&w.server, "h2", "o", "good\n");
     EQ(fake_server_outcome(&w.server, "h2"), FT_STATUS_APPLIED); /* the same bytes: no signal */
-    EQ(w.agent->supervisor.processes->life, life);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life), life);
     world_close(&w);
 }
 
@@ -175,7 +175,7 @@ TASK_TEST(only_the_newest_offer_is_kept_during_an_application)
     fake_server_offer(&w.server, "h3", "o", "three\n");
     EQ(fake_server_outcome(&w.server, "h3"), FT_STATUS_APPLIED);
     TRUE(testing_file_is(testing_path("@/file"), "three\n"));
-    EQ(w.agent->supervisor.processes->life, 1);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life), 1);
     world_close(&w);
 }
 
@@ -196,7 +196,7 @@ TASK_TEST(an_offered_interval_is_applied_and_answered)
         EQ(fake_server_read(&w.server), 1);
     while (!last(&w)->connection_settings_status);
     EQ(last(&w)->connection_settings_status->status, FT_STATUS_APPLIED);
-    EQ(w.agent->pulse.interval_ns, 7 * RN_S);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->pulse.interval_ns), 7 * RN_S);
     settings.destination_endpoint = "tcp://elsewhere:1";
     fake_server_say(&w.server, &msg);
     do
@@ -226,7 +226,7 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
 
     world_open(&w);
     TRUE(last(&w)->custom_message == NULL); /* not before the server said that it takes them */
-    TASK_UNTIL(w.agent->supervisor.processes->state == FT_PROCESS_RUNNING);
+    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->state) == FT_PROCESS_RUNNING);
     fake_server_reply(&w.server, true);
     metrics_await(&w, &m);
     EQ(m.first_seq, 1);
@@ -234,7 +234,7 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
     TRUE(rn_slice_eq_str(s.process_name, "p"));
     TRUE(rn_slice_eq_str(s.ip, "127.0.0.1"));
     FALSE(s.has_cpu_usage_rate);
-    EQ(s.pid, w.agent->supervisor.processes->pid);
+    EQ(s.pid, FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->pid));
 
     fake_server_accept(&w.server); /* hangs up first */
     EQ(fake_server_read(&w.server), 1);
@@ -248,8 +248,8 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
     custom.data = (ProtobufCBinaryData){ft_metrics_ack_encode(&ack, bytes), bytes};
     msg.custom_message = &custom;
     fake_server_say(&w.server, &msg);
-    TASK_UNTIL(w.agent->samples.n == 0);
-    EQ(w.agent->samples.dropped, 0);
+    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->samples.n) == 0);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->samples.dropped), 0);
     world_close(&w);
 }
 

@@ -69,7 +69,7 @@ static int record_job(void *arg)
 static int run_job(struct ft_apply *a, int (*fn)(void *), struct job *j)
 {
     j->apply = a;
-    return rn_blocking(a->files, fn, j);
+    return FT_OUTSIDE(a->monitor, rn_blocking(a->files, fn, j));
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------------ */
@@ -144,7 +144,7 @@ static int restore(struct ft_apply *a)
             answer(a, a->txn.offer->hash, FT_STATUS_FAILED, text);
             told = true;
         }
-        r = rn_sleep(rn_after(RESTORE_RETRY_NS));
+        r = FT_OUTSIDE(a->monitor, rn_sleep(rn_after(RESTORE_RETRY_NS)));
         if (r < 0)
             return r;
     }
@@ -257,6 +257,7 @@ int ft_apply_task(void *arg)
     struct ft_apply *a = arg;
     int r = 0;
 
+    ft_enter(a->monitor);
     if (a->pending) {
         r = transact(a, true);
         a->pending = false;
@@ -270,6 +271,7 @@ int ft_apply_task(void *arg)
         if (r == 0)
             r = offer_take(a, &offer);
     }
+    ft_leave(a->monitor);
     return r == -ECANCELED ? 0 : r;
 }
 

@@ -13,6 +13,7 @@
 
 struct ft_apply {
     /* set once */
+    struct ft_monitor        *monitor;
     const struct ft_settings *settings;
     struct ft_store          *store;      /* used in jobs of `files` only */
     struct ft_supervisor     *supervisor;
@@ -20,7 +21,7 @@ struct ft_apply {
     struct rn_class          *files;      /* one thread: its jobs never overlap */
     struct ft_bell            bell;
 
-    /* the worker */
+    /* inside the monitor */
     struct ft_offer  *next;    /* the newest offer that waits, or NULL */
     struct ft_outcome applied; /* a copy of the store's last good hash; status APPLIED if there is one */
     struct ft_outcome current; /* hash of the offer in progress; status APPLYING meanwhile, else UNSET */

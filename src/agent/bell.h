@@ -9,17 +9,21 @@
 #include <runnel/chan.h>
 #include <runnel/task.h>
 
+#include "monitor.h"
+
 struct ft_bell {
-    struct rn_tx tx;
-    struct rn_rx rx;
+    struct rn_tx       tx;
+    struct rn_rx       rx;
+    struct ft_monitor *monitor; /* left while one waits */
 };
 
-static inline int ft_bell_open(struct ft_bell *b)
+static inline int ft_bell_open(struct ft_bell *b, struct ft_monitor *monitor)
 {
     int r = rn_chan_open(0, 1, &b->tx, &b->rx);
 
     if (r < 0)
         return r;
+    b->monitor = monitor;
     return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2, rn_scope_self());
 }
 
@@ -29,4 +33,4 @@ static inline void ft_bell_ring(const struct ft_bell *b)
 }
 
 /* 0, -ETIMEDOUT, -ECANCELED. Suspends. */
-#define ft_bell_wait(b, deadline) rn_rx_recv((b)->rx, NULL, deadline)
+#define ft_bell_wait(b, deadline) FT_OUTSIDE((b)->monitor, rn_rx_recv((b)->rx, NULL, deadline))

@@ -81,7 +81,7 @@ static int description_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Pr
     if (!d || attributes_begin(&identifying, arena, 3) < 0 || attributes_begin(&other, arena, 5 + a->settings->labels.n) < 0)
         return -ENOMEM;
     (void)uname(&uts);
-    ft_uuid_format(&a->store.uid, uid);
+    ft_uuid_format(&a->uid, uid);
     attribute_add(&identifying, "", "service.name", service_name(a));
     attribute_add(&identifying, "", "service.instance.id", uid);
     attribute_add(&identifying, "", "service.version", FETTLE_VERSION);
@@ -306,13 +306,13 @@ int ft_compose(struct ft_agent *a, const struct ft_message_plan *plan, struct ft
 
     ft_arena_init(&arena, SCRATCH_MAX, NULL);
     if (plan->parts & FT_PART_EFFECTIVE) /* first: it suspends, and the other parts should be as they are when it leaves */
-        r = rn_blocking(a->files, effective_job, &effective);
+        r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, effective_job, &effective));
     if (r == 0)
         r = parts_add(a, plan->parts, &effective.effective, &arena, &msg);
     if (r == 0 && plan->metrics)
         r = metrics_add(a, &arena, &metrics, &msg);
     if (r == 0) {
-        msg.instance_uid = (ProtobufCBinaryData){sizeof(a->store.uid.bytes), a->store.uid.bytes};
+        msg.instance_uid = (ProtobufCBinaryData){sizeof(a->uid.bytes), a->uid.bytes};
         msg.sequence_num = a->report.sequence + 1;
         msg.capabilities = CAPABILITIES;
         msg.agent_disconnect = plan->goodbye ? &goodbye : NULL;

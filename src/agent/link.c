@@ -76,11 +76,12 @@ static int reader_task(void *arg)
     struct ft_link  *l = &a->link;
     int r = 0;
 
+    ft_enter(&a->monitor);
     while (r == 0) {
         CLEANUP(freep) uint8_t *frame = NULL;
         size_t len = 0;
 
-        r = rnet_stream_read_frame(l->stream, FT_MESSAGE_MAX_AGENT, RN_FOREVER, &frame, &len);
+        r = FT_OUTSIDE(&a->monitor, rnet_stream_read_frame(l->stream, FT_MESSAGE_MAX_AGENT, RN_FOREVER, &frame, &len));
         if (r == 0)
             r = -ECONNRESET; /* the server closed */
         if (r > 0)
@@ -89,6 +90,7 @@ static int reader_task(void *arg)
     if (l->end == 0)
         l->end = r;
     ft_bell_ring(&a->report.bell);
+    ft_leave(&a->monitor);
     return 0;
 }
 
@@ -100,7 +102,7 @@ static int frame_send(struct ft_agent *a, const struct ft_message_plan *plan)
     int r = ft_compose(a, plan, &frame);
 
     if (r == 0)
-        r = rnet_stream_write(a->link.stream, frame.data, frame.len, rn_after(WRITE_NS));
+        r = FT_OUTSIDE(&a->monitor, rnet_stream_write(a->link.stream, frame.data, frame.len, rn_after(WRITE_NS)));
     if (r == 0 && a->link.silent_since == 0)
         a->link.silent_since = rn_now();
     return r;
@@ -173,7 +175,7 @@ static void goodbye(struct ft_agent *a)
     if (rn_shield_begin(until) < 0)
         return;
     if (frame_send(a, &plan) == 0 && rnet_stream_end(a->link.stream) == 0)
-        while (rnet_stream_read(a->link.stream, rest, sizeof(rest), until) > 0)
+        while (FT_OUTSIDE(&a->monitor, rnet_stream_read(a->link.stream, rest, sizeof(rest), until)) > 0)
             ;
     rn_shield_end();
 }
@@ -213,14 +215,14 @@ static int connection_run(struct ft_agent *a)
     r = rn_go_with(&options, scope, reader_task, a, NULL, 0);
     if (r == 0)
         r = talk(a);
-    (void)rn_scope_close(scope);
+    (void)FT_OUTSIDE(&a->monitor, rn_scope_close(scope));
     return r;
 }
 
 static int connection(struct ft_agent *a)
 {
     struct ft_link *l = &a->link;
-    int r = rnet_dial(a->settings->address, rn_after(DIAL_NS), &l->stream);
+    int r = FT_OUTSIDE(&a->monitor, rnet_dial(a->settings->address, rn_after(DIAL_NS), &l->stream));
 
     if (r < 0)
         return r;
@@ -239,6 +241,7 @@ int ft_link_task(void *agent)
     struct ft_agent *a = agent;
     int r;
 
+    ft_enter(&a->monitor);
     for (;;) {
         bool    first = a->link.failures == 0;
         rn_time wait;
@@ -252,9 +255,10 @@ int ft_link_task(void *agent)
         else
             log_debug("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r), LOG_INT("retry_ms", wait / RN_MS));
         a->link.failures++;
-        r = rn_sleep(rn_after(wait));
+        r = FT_OUTSIDE(&a->monitor, rn_sleep(rn_after(wait)));
         if (r < 0)
             break;
     }
+    ft_leave(&a->monitor);
     return r == -ECANCELED ? 0 : r;
 }

@@ -123,7 +123,7 @@ static void drain_read(struct ft_drain *d)
     ssize_t n;
 
     for (;;) {
-        n = rn_fd_read(d->fd, buf, sizeof(buf), RN_FOREVER);
+        n = FT_OUTSIDE(d->output->bell->monitor, rn_fd_read(d->fd, buf, sizeof(buf), RN_FOREVER));
         if (n == -ECANCELED && !shielded) {
             shielded = rn_shield_begin(rn_after(AFTERLIFE_NS)) == 0;
             if (shielded)
@@ -139,9 +139,12 @@ static void drain_read(struct ft_drain *d)
 
 static int drain_task(void *arg)
 {
-    struct ft_drain *d = arg;
-    int r = rn_fd_adopt(d->pipe, RN_FD_PIPE, &d->fd);
+    struct ft_drain   *d = arg;
+    struct ft_monitor *monitor = d->output->bell->monitor;
+    int r;
 
+    ft_enter(monitor);
+    r = rn_fd_adopt(d->pipe, RN_FD_PIPE, &d->fd);
     if (r < 0)
         (void)close(d->pipe);
     d->pipe = -1;
@@ -150,6 +153,7 @@ static int drain_task(void *arg)
     rn_fd_closep(&d->fd);
     d->output->open--;
     ft_bell_ring(d->output->bell);
+    ft_leave(monitor);
     return 0;
 }
 

@@ -193,7 +193,7 @@ static void life_log(const struct ft_process *p)
 /* From spawn to reaping. 0, or -ECANCELED: it has been stopped for good. */
 static int life_run(struct ft_process *p)
 {
-    CLEANUP(rn_scope_closep) struct rn_scope scope = {0};
+    struct rn_scope scope = {0};
     int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &scope);
 
     if (r == 0)
@@ -207,6 +207,7 @@ static int life_run(struct ft_process *p)
         life_end(p);
         p->state = FT_PROCESS_WAITING;
     }
+    (void)FT_OUTSIDE(p->supervisor->monitor, rn_scope_close(scope));
     life_log(p);
     ft_output_close(&p->output);
     p->ended_life = p->life;
@@ -245,6 +246,7 @@ static int process_task(void *arg)
     struct ft_process *p = arg;
     int r;
 
+    ft_enter(p->supervisor->monitor);
     do {
         r = life_run(p);
         if (r == 0)
@@ -252,6 +254,7 @@ static int process_task(void *arg)
     } while (r == 0);
     p->state = FT_PROCESS_STOPPED;
     changed(p);
+    ft_leave(p->supervisor->monitor);
     return r == -ECANCELED ? 0 : r;
 }
 
@@ -262,17 +265,17 @@ static int mark_make(const char *state_folder, char **ret)
     return asprintf(ret, FT_STATE_ENV "=%s", state_folder) < 0 ? -ENOMEM : 0;
 }
 
-int ft_supervisor_open(const struct ft_settings *settings, struct ft_supervisor *ret)
+int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *monitor, struct ft_supervisor *ret)
 {
     const struct ft_process_settings *all;
     int r;
 
-    *ret = (struct ft_supervisor){.folder = settings->folder, .state_folder = settings->state};
+    *ret = (struct ft_supervisor){.folder = settings->folder, .state_folder = settings->state, .monitor = monitor};
     ret->n = ft_settings_processes(settings, &all);
     ret->processes = calloc(ret->n + 1, sizeof(*ret->processes));
     r = ret->processes ? mark_make(settings->state, &ret->mark) : -ENOMEM;
     if (r == 0)
-        r = ft_bell_open(&ret->changed);
+        r = ft_bell_open(&ret->changed, monitor);
     for (size_t i = 0; i < ret->n && r == 0; i++) {
         struct ft_process *p = &ret->processes[i];
 
@@ -280,7 +283,7 @@ int ft_supervisor_open(const struct ft_settings *settings, struct ft_supervisor 
         p->supervisor = ret;
         ft_output_reset(&p->output, p->settings);
         ft_output_close(&p->output);
-        r = ft_bell_open(&p->bell);
+        r = ft_bell_open(&p->bell, monitor);
     }
     if (r < 0)
         ft_supervisor_close(ret);

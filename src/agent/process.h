@@ -8,7 +8,7 @@
  * Each process has a task, the only one that forks, signals its end and reaps it. Others look at the fields, and ask by the calls below,
  * which never wait. A *life* is one run of the program, numbered from 1; whoever watches a process watches a life.
  *
- * Everything here runs on the agent's only worker, so plain fields are enough.
+ * Everything here is inside the monitor.
  */
 #pragma once
 
@@ -52,6 +52,7 @@ struct ft_process {
 
 struct ft_supervisor {
     /* set once */
+    struct ft_monitor *monitor;      /* borrowed */
     const char        *folder;       /* working directory of the processes */
     const char        *state_folder;
     char              *mark;         /* owned: the environment entry */
@@ -63,7 +64,7 @@ struct ft_supervisor {
 };
 
 /* From a task; the bells belong to its scope. 0, -ENOMEM. */
-int  ft_supervisor_open(const struct ft_settings *settings, struct ft_supervisor *ret);
+int  ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *monitor, struct ft_supervisor *ret);
 void ft_supervisor_close(struct ft_supervisor *s); /* after all tasks have ended */
 /* Start a task per process in `scope`. */
 int  ft_supervisor_start(struct ft_supervisor *s, struct rn_scope scope);

@@ -17,6 +17,7 @@
 #include "testing.h"
 
 struct world {
+    struct ft_monitor    monitor;
     struct ft_settings   settings;
     struct ft_supervisor supervisor;
     struct rn_scope      scope, ears;
@@ -32,8 +33,11 @@ static int ears_task(void *arg)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     OK(rn_signals_open(&set, &fd));
-    while ((r = rn_signals_wait(fd, RN_FOREVER)) > 0)
+    while ((r = rn_signals_wait(fd, RN_FOREVER)) > 0) {
+        ft_enter(s->monitor);
         ft_supervisor_child(s);
+        ft_leave(s->monitor);
+    }
     (void)rn_fd_close(fd);
     return 0;
 }
@@ -42,13 +46,14 @@ static void world_open(struct world *w, const char *settings)
 {
     sigset_t set;
 
+    *w = (struct world){0};
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     OK(rn_signals_block(&set));
     testing_write(testing_path("@/program"), testing_program);
     testing_settings(settings, &w->settings);
     OK(mkdir(w->settings.state, 0700));
-    OK(ft_supervisor_open(&w->settings, &w->supervisor));
+    OK(ft_supervisor_open(&w->settings, &w->monitor, &w->supervisor));
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &w->ears));
     OK(rn_go(w->ears, ears_task, &w->supervisor, NULL, 0));
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &w->scope));
@@ -91,10 +96,10 @@ TASK_TEST(a_process_runs_in_a_group_of_its_own_and_ends_with_us)
 
     world_open(&w, PROGRAM);
     p = w.supervisor.processes;
-    TASK_UNTIL(p->output.lines == 1);
-    EQ(p->state, FT_PROCESS_RUNNING);
-    EQ(getpgid(p->pid), p->pid);
-    pid = p->pid;
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
+    EQ(FT_INSIDE(&w.monitor, p->state), FT_PROCESS_RUNNING);
+    pid = FT_INSIDE(&w.monitor, p->pid);
+    EQ(getpgid(pid), pid);
     world_close(&w);
     TASK_UNTIL(group_is_gone(pid));
 }
@@ -108,11 +113,13 @@ TASK_TEST(a_process_that_ends_is_started_again_and_its_last_words_are_kept)
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo one; echo two; echo bad >&2; exit 3']\n"
                    "    lines: stdout\n");
     p = w.supervisor.processes;
-    TASK_UNTIL(p->ended_life == 1);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life == 1));
+    ft_enter(&w.monitor);
     ft_process_end_text(p, text, sizeof(text));
+    ft_leave(&w.monitor);
     STREQ(text, "exited with code 3: bad");
-    TASK_UNTIL(p->ended_life >= 2);
-    GE(p->failures, 1);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life >= 2));
+    GE(FT_INSIDE(&w.monitor, p->failures), 1);
     world_close(&w);
 }
 
@@ -124,8 +131,10 @@ TASK_TEST(a_program_that_is_not_there_says_so)
 
     world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [./no-such-program]}\n");
     p = w.supervisor.processes;
-    TASK_UNTIL(p->ended_life == 1);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life == 1));
+    ft_enter(&w.monitor);
     ft_process_end_text(p, text, sizeof(text));
+    ft_leave(&w.monitor);
     STREQ(text, "exited with code 127: fettle-agent: cannot run ./no-such-program: No such file or directory");
     world_close(&w);
 }
@@ -140,8 +149,8 @@ TASK_TEST(a_process_that_ignores_term_is_killed_with_its_children)
                    "    command: [/bin/sh, -c, 'trap \"\" TERM; (while :; do sleep 0.05; done) & echo up; while :; do sleep 0.05; done']\n"
                    "    lines: stdout\n");
     p = w.supervisor.processes;
-    TASK_UNTIL(p->output.lines == 1);
-    pid = p->pid;
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
+    pid = FT_INSIDE(&w.monitor, p->pid);
     world_close(&w);
     TASK_UNTIL(group_is_gone(pid));
 }
@@ -154,8 +163,8 @@ TASK_TEST(output_is_drained_however_much_it_is)
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n"
                    "    command: [/bin/sh, -c, 'yes 0123456789 | head -n 200000; sleep 60']\n    lines: stdout\n    stdout: 'file:@/out'\n");
     p = w.supervisor.processes;
-    TASK_UNTIL(p->output.lines == 200000);
-    EQ(p->output.dropped, 0);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 200000));
+    EQ(FT_INSIDE(&w.monitor, p->output.dropped), 0);
     world_close(&w);
     struct stat st;
     EQ(stat(testing_path("@/out"), &st), 0);
@@ -169,11 +178,13 @@ TASK_TEST(a_restart_that_is_asked_for_does_not_wait)
 
     world_open(&w, PROGRAM);
     p = w.supervisor.processes;
-    TASK_UNTIL(p->output.lines == 1);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
+    ft_enter(&w.monitor);
     ft_process_restart(p);
-    TASK_UNTIL(p->life == 2 && p->output.lines == 1);
-    EQ(p->failures, 0);
-    EQ(p->ended_life, 1);
+    ft_leave(&w.monitor);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->life == 2 && p->output.lines == 1));
+    EQ(FT_INSIDE(&w.monitor, p->failures), 0);
+    EQ(FT_INSIDE(&w.monitor, p->ended_life), 1);
     world_close(&w);
 }
 
@@ -182,24 +193,26 @@ TASK_TEST(a_real_process_is_measured)
     struct world w;
     struct ft_process *p;
     struct ft_proc_stat stat;
+    pid_t  pid;
     double rate = -1;
     char   cmd[256];
 
     world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [/bin/sh, -c, 'while :; do :; done']}\n");
     p = w.supervisor.processes;
-    TASK_UNTIL(p->state == FT_PROCESS_RUNNING);
-    TASK_UNTIL(ft_proc_cmd(p->pid, cmd, sizeof(cmd)) > 0 && strncmp(cmd, "/bin/sh -c", 10) == 0);
-    OK(ft_proc_stat(p->pid, &stat));
-    EQ(stat.pgrp, p->pid);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->state == FT_PROCESS_RUNNING));
+    pid = FT_INSIDE(&w.monitor, p->pid);
+    TASK_UNTIL(ft_proc_cmd(pid, cmd, sizeof(cmd)) > 0 && strncmp(cmd, "/bin/sh -c", 10) == 0);
+    OK(ft_proc_stat(pid, &stat));
+    EQ(stat.pgrp, pid);
     GT(stat.rss_bytes, 4096);
     FALSE(ft_cpu_meter_read(&p->cpu, &stat, rn_now(), &rate));
     uint64_t before = stat.cpu_ticks;
-    TASK_UNTIL(ft_proc_stat(p->pid, &stat) == 0 && stat.cpu_ticks >= before + 5);
+    TASK_UNTIL(ft_proc_stat(pid, &stat) == 0 && stat.cpu_ticks >= before + 5);
     TRUE(ft_cpu_meter_read(&p->cpu, &stat, rn_now(), &rate));
     TRUE(rate > 0 && rate < 2);
     stat.start_ticks++; /* another process */
     FALSE(ft_cpu_meter_read(&p->cpu, &stat, rn_now(), &rate));
-    TRUE(ft_proc_has_env(p->pid, testing_path("FETTLE_STATE=@/state")));
+    TRUE(ft_proc_has_env(pid, testing_path("FETTLE_STATE=@/state")));
     ERR(ft_proc_stat(1 << 30, &stat), ESRCH);
     world_close(&w);
 }
@@ -213,6 +226,11 @@ static struct ft_plan file_plan(void)
     return (struct ft_plan){&entry, 1};
 }
 
+static int take_up(struct world *w, const struct ft_plan *plan, char why[1024])
+{
+    return FT_INSIDE(&w->monitor, ft_take_up(&w->supervisor, plan, false, why, 1024));
+}
+
 TASK_TEST(a_process_takes_up_a_file_by_its_signal)
 {
     struct world w;
@@ -223,15 +241,15 @@ TASK_TEST(a_process_takes_up_a_file_by_its_signal)
     world_open(&w, PROGRAM);
     p = w.supervisor.processes;
     plan = file_plan();
-    TASK_UNTIL(p->output.lines == 1);
-    OK(ft_take_up(&w.supervisor, &plan, false, why, sizeof(why)));
-    EQ(p->life, 1);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
+    OK(take_up(&w, &plan, why));
+    EQ(FT_INSIDE(&w.monitor, p->life), 1);
     testing_write(testing_path("@/file"), "broken\n");
-    ERR(ft_take_up(&w.supervisor, &plan, false, why, sizeof(why)), ECHILD);
+    ERR(take_up(&w, &plan, why), ECHILD);
     STREQ(why, "process p exited with code 2: this is broken");
     testing_write(testing_path("@/file"), "good\n");
-    OK(ft_take_up(&w.supervisor, &plan, false, why, sizeof(why))); /* it waits for its back-off: started at once */
-    EQ(p->life, 2);
+    OK(take_up(&w, &plan, why)); /* it waits for its back-off: started at once */
+    EQ(FT_INSIDE(&w.monitor, p->life), 2);
     world_close(&w);
 }
 
@@ -246,10 +264,10 @@ TASK_TEST(a_process_that_dies_of_the_signal_itself_is_restarted_once)
                    "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: 100ms}\n    lines: stdout\n");
     p = w.supervisor.processes;
     plan = file_plan();
-    TASK_UNTIL(p->output.lines == 1);
-    OK(ft_take_up(&w.supervisor, &plan, false, why, sizeof(why)));
-    EQ(p->life, 2);
-    EQ(p->state, FT_PROCESS_RUNNING);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
+    OK(take_up(&w, &plan, why));
+    EQ(FT_INSIDE(&w.monitor, p->life), 2);
+    EQ(FT_INSIDE(&w.monitor, p->state), FT_PROCESS_RUNNING);
     world_close(&w);
 }
 
@@ -262,9 +280,9 @@ TASK_TEST(a_process_that_dies_within_its_window_after_a_restart_fails)
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'test -e file && exit 4; exec sleep 60']\n"
                    "    objects: {o: ./file}\n    health: {window: 10s}\n");
     plan = file_plan();
-    TASK_UNTIL(w.supervisor.processes->state == FT_PROCESS_RUNNING);
+    TASK_UNTIL(FT_INSIDE(&w.monitor, w.supervisor.processes->state == FT_PROCESS_RUNNING));
     testing_write(testing_path("@/file"), "x");
-    ERR(ft_take_up(&w.supervisor, &plan, false, why, sizeof(why)), ECHILD);
+    ERR(take_up(&w, &plan, why), ECHILD);
     STREQ(why, "process p exited with code 4");
     world_close(&w);
 }

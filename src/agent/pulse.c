@@ -84,9 +84,10 @@ int ft_pulse_task(void *agent)
 {
     struct ft_agent *a = agent;
     struct ft_pulse *p = &a->pulse;
-    rn_time due = rn_after(p->interval_ns);
+    rn_time due = rn_after(FT_HEARTBEAT_NS_DEFAULT);
     int     r = 0;
 
+    ft_enter(&a->monitor);
     p->signature = ft_effective_signature(a->settings);
     while (r == 0 || r == -ETIMEDOUT) {
         r = ft_bell_wait(&p->bell, due);
@@ -100,5 +101,6 @@ int ft_pulse_task(void *agent)
         if (due < rn_now()) /* we stood still (a suspended machine): one beat, not all that were missed */
             due = rn_after(p->interval_ns);
     }
+    ft_leave(&a->monitor);
     return r == -ECANCELED ? 0 : r;
 }

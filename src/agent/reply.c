@@ -78,15 +78,14 @@ static void identity_take(struct ft_agent *a, const Opamp__Proto__AgentIdentific
     char text[FT_UUID_TEXT_SIZE];
     int  r = ft_uuid_from_bytes(rn_slice(id->new_instance_uid.data, id->new_instance_uid.len), &j.uid);
 
-    if (r < 0 || ft_uuid_is_zero(&j.uid) || ft_uuid_eq(&j.uid, &a->store.uid))
+    if (r < 0 || ft_uuid_is_zero(&j.uid) || ft_uuid_eq(&j.uid, &a->uid))
         return;
     ft_uuid_format(&j.uid, text);
     log_warn("the server gave us another identity", LOG_STR("instance_uid", text));
-    r = rn_blocking(a->files, uid_job, &j);
-    if (r < 0 && r != -ECANCELED) {
+    r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, uid_job, &j));
+    if (r < 0)
         log_warn("the new identity cannot be kept: it is used until the next start", LOG_ERR(r));
-        a->store.uid = j.uid;
-    }
+    a->uid = j.uid;
     ft_buffer_rewind(&a->samples);
     ft_report_mark(&a->report, FT_PART_ALL);
 }
@@ -121,7 +120,7 @@ static void custom_take(struct ft_agent *a, const Opamp__Proto__CustomMessage *m
 int ft_reply_take(struct ft_agent *a, const Opamp__Proto__ServerToAgent *msg)
 {
     if (msg->instance_uid.len != 0 &&
-        !rn_slice_eq(rn_slice(msg->instance_uid.data, msg->instance_uid.len), ft_uuid_slice(&a->store.uid))) {
+        !rn_slice_eq(rn_slice(msg->instance_uid.data, msg->instance_uid.len), ft_uuid_slice(&a->uid))) {
         log_warn("a message for another agent: ignored");
         return 0;
     }
