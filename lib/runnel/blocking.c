@@ -3,9 +3,10 @@
  *      queued --thread--> running --> done --post to the worker--> the task goes on
  *         \--cancel: taken back         \--owned, and its waiter gave up: freed on the thread
  *
- * A class is a queue with a bound on how many of its jobs run at once; threads serve any class that has work and isn't at its bound, in
- * turn. Threads are made when nobody idles, and end after idling IDLE_TIME; they block every signal. `pool->lock` guards all of
- * it; answers go through the inbox of the task's worker, so they never make locks of the runtime shared.
+ * A class is a queue with a bound on how many of its jobs run at once; threads serve any class that
+ * has work and isn't at its bound, in turn. Threads are made when nobody idles, and end after
+ * idling IDLE_TIME; they block every signal. `pool->lock` guards all of it; answers go through the
+ * inbox of the task's worker, so they never make locks of the runtime shared.
  *
  * In `sim` there are no threads: a job runs on the worker's own stack, between two turns.
  */
@@ -24,65 +25,65 @@ enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE };
 
 struct job {
     /* set once */
-    struct rn_class   *class;
+    struct rn_class *class;
     struct rn__worker *home;
-    int              (*fn)(void *arg);
-    void              *arg;
-    void             (*free_fn)(void *arg); /* owned jobs: the record is on the heap */
+    int (*fn)(void *arg);
+    void *arg;
+    void (*free_fn)(void *arg); /* owned jobs: the record is on the heap */
 
     /* pool->lock */
-    struct list    in_queue;
+    struct list in_queue;
     enum job_state state;
-    bool           abandoned;
-    int            result;
+    bool abandoned;
+    int result;
 
     /* the home worker */
     struct rn_post done;
     struct rn__key waiter; /* id 0: nobody waits */
-    bool           finished;
-    bool           forsaken; /* owned, done, and its waiter has gone: the post frees it */
+    bool finished;
+    bool forsaken; /* owned, done, and its waiter has gone: the post frees it */
 };
 
 struct rn_class {
     struct rn__pool *pool;
-    const char      *name;
-    unsigned         threads_max;
+    const char *name;
+    unsigned threads_max;
 
     /* pool->lock */
     struct list in_pool, in_ready;
     struct list queue;
-    unsigned    running;
-    bool        closing;
+    unsigned running;
+    bool closing;
 
     /* the worker that closes it */
     struct rn__worker *closer;
-    struct rn_post     drained;
-    struct rn__key     waiter;
-    bool               empty;
+    struct rn_post drained;
+    struct rn__key waiter;
+    bool empty;
 };
 
 struct thread {
-    pthread_t        id;
+    pthread_t id;
     struct rn__pool *pool;
-    struct list      in_list;
+    struct list in_list;
 };
 
 struct rn__pool {
     struct rn_runtime *rt;
-    pthread_mutex_t    lock;
-    pthread_cond_t     work;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
 
     /* lock */
     struct list classes, ready; /* ready: has a job and may run it */
     struct list threads, ended; /* ended: to be joined */
-    unsigned    idle, wakes, threads_max;
-    bool        ending;
+    unsigned idle, wakes, threads_max;
+    bool ending;
 
     /* any thread */
     _Atomic uint64_t n_threads, n_queued;
 };
 
-/* ---- classes and their queues: under pool->lock ------------------------------------------------------------------------ */
+/* ---- classes and their queues: under pool->lock ---------------------------------------------- */
 
 static void class_update(struct rn_class *c)
 {
@@ -97,7 +98,7 @@ static void class_update(struct rn_class *c)
 static struct job *job_take(struct rn__pool *pool)
 {
     struct rn_class *c = LIST_TAKE_FIRST(&pool->ready, struct rn_class, in_ready);
-    struct job      *job;
+    struct job *job;
 
     if (!c)
         return NULL;
@@ -109,12 +110,12 @@ static struct job *job_take(struct rn__pool *pool)
     return job;
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void job_finish(struct rn__pool *pool, struct job *job, int result)
 {
     struct rn_class *c = job->class;
-    bool             drained, abandoned;
+    bool drained, abandoned;
 
     pthread_mutex_lock(&pool->lock);
     job->result = result;
@@ -138,9 +139,9 @@ static void job_finish(struct rn__pool *pool, struct job *job, int result)
 /* Wait for work. False: idle for too long, or the pool ends. */
 static bool thread_wait(struct rn__pool *pool)
 {
-    rn_time         until = rn__clock() + IDLE_TIME;
+    rn_time until = rn__clock() + IDLE_TIME;
     struct timespec ts = {until / RN_S, until % RN_S};
-    int             r = 0;
+    int r = 0;
 
     pool->idle++;
     while (list_empty(&pool->ready) && !pool->ending && r != ETIMEDOUT)
@@ -153,9 +154,9 @@ static bool thread_wait(struct rn__pool *pool)
 
 static void *thread_main(void *arg)
 {
-    struct thread   *self = arg;
+    struct thread *self = arg;
     struct rn__pool *pool = self->pool;
-    struct job      *job;
+    struct job *job;
 
     pthread_mutex_lock(&pool->lock);
     do {
@@ -176,8 +177,8 @@ static void *thread_main(void *arg)
 static int thread_create(struct thread *t)
 {
     pthread_attr_t attr;
-    sigset_t       all, old;
-    int            r;
+    sigset_t all, old;
+    int r;
 
     r = pthread_attr_init(&attr);
     if (r)
@@ -205,7 +206,7 @@ static void threads_reap(struct rn__pool *pool)
 static int pool_wake(struct rn__pool *pool)
 {
     struct thread *t;
-    int            r;
+    int r;
 
     if (list_empty(&pool->ready))
         return 0;
@@ -232,7 +233,7 @@ static int pool_wake(struct rn__pool *pool)
     return r < 0 ? -ENOMEM : 0;
 }
 
-/* ---- the task's side --------------------------------------------------------------------------------------------------- */
+/* ---- the task's side ------------------------------------------------------------------------- */
 
 static void job_done(struct rn_post *post)
 {
@@ -267,7 +268,7 @@ static int job_submit(struct job *job)
 {
     struct rn_class *c = job->class;
     struct rn__pool *pool = c->pool;
-    int              r;
+    int r;
 
     rn__san_release(job);
     if (pool->rt->sim) {
@@ -291,11 +292,12 @@ static int job_submit(struct job *job)
     return r;
 }
 
-/* Take a job back that no thread has begun. In `sim` its post is still in the inbox, so there it runs. */
+/* Take a job back that no thread has begun. In `sim` its post is still in the inbox, so there it
+ * runs. */
 static bool job_take_back(struct job *job)
 {
     struct rn__pool *pool = job->class->pool;
-    bool             queued;
+    bool queued;
 
     if (pool->rt->sim)
         return false;
@@ -314,7 +316,7 @@ static bool job_take_back(struct job *job)
 static bool job_abandon(struct job *job)
 {
     struct rn__pool *pool = job->class->pool;
-    bool             running;
+    bool running;
 
     if (pool->rt->sim)
         return false;
@@ -325,10 +327,11 @@ static bool job_abandon(struct job *job)
     return running;
 }
 
-static unsigned job_park(struct job *job, const struct rn_site *site, rn_time deadline, bool uncancellable)
+static unsigned job_park(struct job *job, const struct rn_site *site, rn_time deadline,
+                         bool uncancellable)
 {
     struct rn__wait what = {.kind = RN_WAIT_BLOCKING, .site = site};
-    unsigned        winner;
+    unsigned winner;
 
     job->waiter = rn__wait_begin();
     winner = rn__park(&what, deadline, uncancellable);
@@ -350,8 +353,8 @@ static int class_check(const struct rn_class *c)
 int rn_blocking_at(const struct rn_site *site, struct rn_class *c, int (*fn)(void *arg), void *arg)
 {
     struct job job = {.class = c, .fn = fn, .arg = arg, .home = rn__worker_self()};
-    bool       started = false;
-    int        r = class_check(c);
+    bool started = false;
+    int r = class_check(c);
 
     if (r < 0)
         return r;
@@ -371,7 +374,7 @@ int rn_blocking_at(const struct rn_site *site, struct rn_class *c, int (*fn)(voi
 static int owned_wait(struct job *job, const struct rn_site *site, rn_time deadline)
 {
     unsigned winner = job_park(job, site, deadline, false);
-    int      r;
+    int r;
 
     if (job->finished) {
         r = job->result;
@@ -388,18 +391,19 @@ static int owned_wait(struct job *job, const struct rn_site *site, rn_time deadl
     return r;
 }
 
-int rn_blocking_owned_at(const struct rn_site *site, struct rn_class *c, int (*fn)(void *arg), void *arg,
-                         void (*free_fn)(void *arg), rn_time deadline)
+int rn_blocking_owned_at(const struct rn_site *site, struct rn_class *c, int (*fn)(void *arg),
+                         void *arg, void (*free_fn)(void *arg), rn_time deadline)
 {
     struct job *job;
-    int         r = class_check(c);
+    int r = class_check(c);
 
     job = r < 0 ? NULL : calloc(1, sizeof(*job));
     if (!job) {
         free_fn(arg);
         return r < 0 ? r : -ENOMEM;
     }
-    *job = (struct job){.class = c, .fn = fn, .arg = arg, .free_fn = free_fn, .home = rn__worker_self()};
+    *job = (struct job){
+        .class = c, .fn = fn, .arg = arg, .free_fn = free_fn, .home = rn__worker_self()};
     r = job_submit(job);
     if (r < 0) {
         free_fn(arg);
@@ -409,12 +413,12 @@ int rn_blocking_owned_at(const struct rn_site *site, struct rn_class *c, int (*f
     return owned_wait(job, site, deadline);
 }
 
-/* ---- classes ----------------------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 int rn_class_open(const char *name, unsigned max_threads, struct rn_class **ret_class)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn_class   *c;
+    struct rn_class *c;
 
     if (!rt || max_threads == 0 || max_threads > CLASS_THREADS_MAX)
         return -EINVAL;
@@ -475,11 +479,11 @@ void rn_class_closep(struct rn_class **c)
     *c = NULL;
 }
 
-/* ---- the pool ---------------------------------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 int rn__pool_open(struct rn_runtime *rt, struct rn__pool **ret_pool)
 {
-    struct rn__pool   *pool = calloc(1, sizeof(*pool));
+    struct rn__pool *pool = calloc(1, sizeof(*pool));
     pthread_condattr_t attr;
 
     if (!pool)
@@ -502,7 +506,7 @@ int rn__pool_open(struct rn_runtime *rt, struct rn__pool **ret_pool)
 void rn__pool_close(struct rn__pool *pool)
 {
     struct rn_class *c;
-    struct thread   *t;
+    struct thread *t;
 
     pthread_mutex_lock(&pool->lock);
     pool->ending = true;

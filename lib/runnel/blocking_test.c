@@ -17,7 +17,7 @@ static int adds_one(void *arg)
 TASK_TEST(a_blocking_call_returns_what_its_function_returned)
 {
     CLEANUP(rn_class_closep) struct rn_class *c = NULL;
-    int                                       x = 41;
+    int x = 41;
 
     ERR(rn_class_open("none", 0, &c), EINVAL);
     OK(rn_class_open("test", 2, &c));
@@ -25,8 +25,8 @@ TASK_TEST(a_blocking_call_returns_what_its_function_returned)
         EQ(rn_blocking(c, adds_one, &x), 42);
 }
 
-static _Atomic int  running, running_max, order_n;
-static int          order[64];
+static _Atomic int running, running_max, order_n;
+static int order[64];
 static _Atomic bool gate;
 
 static int counts_itself(void *arg)
@@ -44,7 +44,7 @@ static int counts_itself(void *arg)
 struct call {
     struct rn_class *c;
     int (*fn)(void *arg);
-    void       *arg;
+    void *arg;
     _Atomic int result;
 };
 
@@ -58,7 +58,7 @@ static int calls(void *arg)
 
 static void run_many(struct rn_class *c, int n)
 {
-    struct call     call[64];
+    struct call call[64];
     struct rn_scope s;
 
     OK(rn_scope_open(0, &s));
@@ -102,10 +102,10 @@ static int waits_for_the_gate(void *arg)
 TASK_TEST(one_class_never_holds_up_another)
 {
     CLEANUP(rn_class_closep) struct rn_class *slow = NULL, *quick = NULL;
-    _Atomic int                               begun = 0;
-    int                                       x = 1;
-    struct rn_scope                           s;
-    struct call                               call;
+    _Atomic int begun = 0;
+    int x = 1;
+    struct rn_scope s;
+    struct call call;
 
     OK(rn_class_open("slow", 1, &slow));
     OK(rn_class_open("quick", 1, &quick));
@@ -123,10 +123,10 @@ TASK_TEST(one_class_never_holds_up_another)
 TASK_TEST(a_queued_job_is_taken_back_and_a_started_one_is_waited_for)
 {
     CLEANUP(rn_class_closep) struct rn_class *c = NULL;
-    _Atomic int                               begun = 0;
-    struct call                               first, second;
-    struct rn_scope                           s;
-    struct rn_stats                           stats;
+    _Atomic int begun = 0;
+    struct call first, second;
+    struct rn_scope s;
+    struct rn_stats stats;
 
     OK(rn_class_open("one", 1, &c));
     first = (struct call){.c = c, .fn = waits_for_the_gate, .arg = &begun};
@@ -172,8 +172,8 @@ static int gives_up(void *arg)
 TASK_TEST(an_owned_job_may_outlive_its_waiter)
 {
     CLEANUP(rn_class_closep) struct rn_class *c = NULL;
-    struct rn_scope                           s;
-    void                                     *arg;
+    struct rn_scope s;
+    void *arg;
 
     OK(rn_class_open("one", 1, &c));
     OK(rn_scope_open(0, &s));
@@ -182,7 +182,8 @@ TASK_TEST(an_owned_job_may_outlive_its_waiter)
     OK(rn_scope_cancel(s));
     ERR(rn_scope_wait(s), ECANCELED); /* it runs on, abandoned */
     OK(rn_scope_close(s));
-    ERR(rn_blocking_owned(c, gated_owned, malloc(8), frees, rn_after(RN_MS)), ETIMEDOUT); /* queued: taken back */
+    ERR(rn_blocking_owned(c, gated_owned, malloc(8), frees, rn_after(RN_MS)),
+        ETIMEDOUT); /* queued: taken back */
     EQ(freed, 1);
     gate = true;
     TASK_UNTIL(freed == 2);
@@ -231,7 +232,7 @@ TASK_TEST(pool_threads_have_deep_stacks)
 SIM_TEST(a_simulation_runs_blocking_code_between_turns, 50)
 {
     CLEANUP(rn_class_closep) struct rn_class *c = NULL;
-    void                                     *arg = malloc(8);
+    void *arg = malloc(8);
 
     running = running_max = order_n = 0;
     gate = true;

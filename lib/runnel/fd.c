@@ -4,37 +4,41 @@
  *
  *      free --adopt--> open --close: gen + 1, closing--> (last user out) --> close(2), free
  *
- * A use takes its reference by the same CAS that checks the generation; a reader or writer also takes its bit, so a second one is
- * -EBUSY. Close moves the generation first, so nobody new gets in, wakes the waiters, leaves epoll, and the last one out closes
- * the number: it cannot be given to somebody else while a system call still uses it. The generation also travels in epoll's data:
+ * A use takes its reference by the same CAS that checks the generation; a reader or writer also
+ * takes its bit, so a second one is -EBUSY. Close moves the generation first, so nobody new gets
+ * in, wakes the waiters, leaves epoll, and the last one out closes the number: it cannot be given
+ * to somebody else while a system call still uses it. The generation also travels in epoll's data:
  * an event of an earlier life is counted and dropped.
  *
- * Watches (callbacks of a loop) take no references. One that is closed while it waits in the ready list is freed when its turn comes.
+ * Watches (callbacks of a loop) take no references. One that is closed while it waits in the ready
+ * list is freed when its turn comes.
  */
 #include <errno.h>
 #include <fcntl.h>
 
 #include "fd.h"
 
-/* PRI: a read stops at TCP's urgent mark, so there a short count does not mean that nothing is left. */
-#define EVENTS_IN  ((uint32_t)EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
+/* PRI: a read stops at TCP's urgent mark, so there a short count does not mean that nothing is
+ * left. */
+#define EVENTS_IN ((uint32_t)EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define EVENTS_ALL (EVENTS_IN | EPOLLOUT)
 
-/* ---- records ----------------------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 struct rn__fd *rn__fd_get(struct rn_runtime *rt, struct rn_fd h)
 {
     uint32_t index = h.slot & RN__SLOT_MASK;
 
-    if (!rt || h.gen == 0 || h.slot >> RN__SLOT_BITS != rt->number
-        || index >= atomic_load_explicit(&rt->fds_end, memory_order_acquire))
+    if (!rt || h.gen == 0 || h.slot >> RN__SLOT_BITS != rt->number ||
+        index >= atomic_load_explicit(&rt->fds_end, memory_order_acquire))
         return NULL;
     return &rt->fds[index];
 }
 
 static struct rn_fd handle_of(const struct rn_runtime *rt, const struct rn__fd *f)
 {
-    return (struct rn_fd){rt->number << RN__SLOT_BITS | (uint32_t)(f - rt->fds), rn__fd_gen(atomic_load(&f->word))};
+    return (struct rn_fd){rt->number << RN__SLOT_BITS | (uint32_t)(f - rt->fds),
+                          rn__fd_gen(atomic_load(&f->word))};
 }
 
 /* The list of the record's owner; records of nobody (their owner is gone) are in none. */
@@ -50,7 +54,7 @@ static uint32_t *owner_list(struct rn_runtime *rt, uint64_t owner)
 static void owner_link(struct rn_runtime *rt, struct rn__fd *f)
 {
     uint32_t *head = owner_list(rt, f->owner);
-    uint32_t  self = (uint32_t)(f - rt->fds) + 1;
+    uint32_t self = (uint32_t)(f - rt->fds) + 1;
 
     f->prev = 0;
     f->next = *head;
@@ -72,7 +76,7 @@ static void owner_unlink(struct rn_runtime *rt, struct rn__fd *f)
 static struct rn__fd *record_take(struct rn_runtime *rt)
 {
     struct rn__fd *f = NULL;
-    uint32_t       end;
+    uint32_t end;
 
     rn__lock(rt, &rt->fd_lock);
     end = atomic_load_explicit(&rt->fds_end, memory_order_relaxed);
@@ -102,7 +106,7 @@ static void record_free(struct rn_runtime *rt, struct rn__fd *f)
     rn__unlock(rt, &rt->fd_lock);
 }
 
-/* ---- adopt ------------------------------------------------------------------------------------------------------------- */
+/* ---- adopt ----------------------------------------------------------------------------------- */
 
 static int number_prepare(int fd)
 {
@@ -121,16 +125,16 @@ static int number_prepare(int fd)
 
 static bool is_unix_socket(int fd, enum rn_fd_kind kind)
 {
-    int       domain = 0;
+    int domain = 0;
     socklen_t len = sizeof(domain);
 
-    return (kind == RN_FD_STREAM || kind == RN_FD_DGRAM)
-           && rn_sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+    return (kind == RN_FD_STREAM || kind == RN_FD_DGRAM) &&
+           rn_sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 }
 
 int rn__fd_events_set(struct rn_runtime *rt, struct rn__fd *f, int op)
 {
-    uint32_t           index = (uint32_t)(f - rt->fds);
+    uint32_t index = (uint32_t)(f - rt->fds);
     struct epoll_event ev = {
         .events = f->flags & RN__FD_OUT ? EVENTS_ALL : EVENTS_IN,
         .data.u64 = (uint64_t)rn__fd_gen(atomic_load(&f->word)) << 32 | index,
@@ -139,11 +143,12 @@ int rn__fd_events_set(struct rn_runtime *rt, struct rn__fd *f, int op)
     return rn__sys_epoll_ctl(rt->workers[f->home].loop.epoll, op, f->number, &ev);
 }
 
-static int adopt(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn, void *arg, struct rn_fd *ret_fd)
+static int adopt(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn,
+                 void *arg, struct rn_fd *ret_fd)
 {
     struct rn__worker *w = rn__worker_self();
-    struct rn__fd     *f;
-    int                r;
+    struct rn__fd *f;
+    int r;
 
     if (!w)
         return -EPERM;
@@ -191,12 +196,13 @@ int rn_fd_adopt_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, str
     return adopt(site, fd, kind, NULL, NULL, ret_fd);
 }
 
-int rn_loop_watch_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn, void *arg, struct rn_fd *ret_fd)
+int rn_loop_watch_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn,
+                     void *arg, struct rn_fd *ret_fd)
 {
     return fn ? adopt(site, fd, kind, fn, arg, ret_fd) : -EINVAL;
 }
 
-/* ---- close ------------------------------------------------------------------------------------------------------------- */
+/* ---- close ----------------------------------------------------------------------------------- */
 
 static void unregister(struct rn_runtime *rt, struct rn__fd *f, bool number_is_ours)
 {
@@ -231,8 +237,8 @@ static void wake_waiter(struct rn__fd *f, unsigned dir, unsigned winner)
 int rn_fd_close(struct rn_fd h)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn__fd     *f = rn__fd_get(rt, h);
-    uint64_t           v;
+    struct rn__fd *f = rn__fd_get(rt, h);
+    uint64_t v;
 
     if (!f)
         return -EBADF;
@@ -240,7 +246,8 @@ int rn_fd_close(struct rn_fd h)
     do {
         if (rn__fd_gen(v) != h.gen || v & RN__FD_CLOSING)
             return -EBADF;
-    } while (!atomic_compare_exchange_weak(&f->word, &v, rn__fd_word(h.gen + 1, (uint32_t)v | RN__FD_CLOSING)));
+    } while (!atomic_compare_exchange_weak(&f->word, &v,
+                                           rn__fd_word(h.gen + 1, (uint32_t)v | RN__FD_CLOSING)));
 
     unregister(rt, f, true);
     if (!(f->flags & RN__FD_WATCH)) {
@@ -263,9 +270,9 @@ void rn_fd_closep(struct rn_fd *fd)
 static int let_go(struct rn_fd h, bool number_is_ours, int *ret_number)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn__fd     *f = rn__fd_get(rt, h);
-    uint64_t           v;
-    int                number;
+    struct rn__fd *f = rn__fd_get(rt, h);
+    uint64_t v;
+    int number;
 
     if (!f)
         return -EBADF;
@@ -300,7 +307,7 @@ int rn_fd_forget(struct rn_fd h)
 int rn_fd_number(struct rn_fd h)
 {
     struct rn__fd *f = rn__fd_get(rn__rt(), h);
-    uint64_t       v = f ? atomic_load(&f->word) : 0;
+    uint64_t v = f ? atomic_load(&f->word) : 0;
 
     return f && rn__fd_gen(v) == h.gen && !(v & RN__FD_CLOSING) ? f->number : -EBADF;
 }
@@ -311,12 +318,12 @@ void rn__fds_close_list(struct rn_runtime *rt, uint32_t *head)
         (void)rn_fd_close(handle_of(rt, &rt->fds[*head - 1]));
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void watch_queue(struct rn_runtime *rt, struct rn__fd *f, uint32_t events)
 {
     struct rn_loop *loop = &rt->workers[f->home].loop;
-    uint32_t        self = (uint32_t)(f - rt->fds) + 1;
+    uint32_t self = (uint32_t)(f - rt->fds) + 1;
 
     f->watch.pending |= events;
     if (f->flags & RN__FD_QUEUED)
@@ -333,8 +340,8 @@ static void watch_queue(struct rn_runtime *rt, struct rn__fd *f, uint32_t events
 void rn_loop_again(struct rn_fd h, uint32_t events)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn__fd     *f = rn__fd_get(rt, h);
-    uint64_t           v = f ? atomic_load(&f->word) : 0;
+    struct rn__fd *f = rn__fd_get(rt, h);
+    uint64_t v = f ? atomic_load(&f->word) : 0;
 
     if (f && rn__fd_gen(v) == h.gen && !(v & RN__FD_CLOSING) && f->flags & RN__FD_WATCH)
         watch_queue(rt, f, events);
@@ -343,9 +350,9 @@ void rn_loop_again(struct rn_fd h, uint32_t events)
 void rn__fd_event(struct rn_loop *loop, uint64_t data, uint32_t events)
 {
     struct rn_runtime *rt = loop->worker->rt;
-    struct rn__fd     *f = &rt->fds[data & RN__SLOT_MASK];
-    uint64_t           v = atomic_load(&f->word);
-    unsigned           ready = 0;
+    struct rn__fd *f = &rt->fds[data & RN__SLOT_MASK];
+    uint64_t v = atomic_load(&f->word);
+    unsigned ready = 0;
 
     if (rn__fd_gen(v) != data >> 32 || v & RN__FD_CLOSING) {
         rn__count(&loop->worker->counts.stale_events);
@@ -372,12 +379,12 @@ void rn__fd_event(struct rn_loop *loop, uint64_t data, uint32_t events)
 void rn__loop_ready_run(struct rn_loop *loop)
 {
     struct rn_runtime *rt = loop->worker->rt;
-    uint32_t           next = loop->ready;
+    uint32_t next = loop->ready;
 
     loop->ready = loop->ready_last = 0;
     while (next) {
         struct rn__fd *f = &rt->fds[next - 1];
-        uint32_t       events = f->watch.pending;
+        uint32_t events = f->watch.pending;
 
         next = f->watch.next;
         f->flags &= (uint8_t)~RN__FD_QUEUED;

@@ -4,9 +4,9 @@
 #include "core.h"
 
 #define RN__FD_CLOSING UINT32_C(0x80000000)
-#define RN__FD_READER  UINT32_C(0x40000000)
-#define RN__FD_WRITER  UINT32_C(0x20000000)
-#define RN__FD_REFS    UINT32_C(0x000fffff)
+#define RN__FD_READER UINT32_C(0x40000000)
+#define RN__FD_WRITER UINT32_C(0x20000000)
+#define RN__FD_REFS UINT32_C(0x000fffff)
 
 static inline uint64_t rn__fd_word(uint32_t gen, uint32_t low)
 {
@@ -19,6 +19,6 @@ static inline uint32_t rn__fd_gen(uint64_t word)
 
 struct rn__fd *rn__fd_get(struct rn_runtime *rt, struct rn_fd h);
 /* Tell epoll what RN__FD_OUT says. */
-int  rn__fd_events_set(struct rn_runtime *rt, struct rn__fd *f, int op);
+int rn__fd_events_set(struct rn_runtime *rt, struct rn__fd *f, int op);
 /* The last user of a closing record has left. */
 void rn__fd_last_out(struct rn_runtime *rt, struct rn__fd *f);

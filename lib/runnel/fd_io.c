@@ -1,8 +1,9 @@
 /* Reading and writing from tasks: try first, wait only on EAGAIN.
  *
- * `ready` remembers the edges that nobody has used up: it is cleared before the system call, so an edge that arrives meanwhile is
- * not lost, and set again when the call left something behind. On a stream a short count says that nothing is left (epoll(7)), so
- * the next call waits at once and the futile recv -> EAGAIN is saved; not after RDHUP, HUP or ERR, when there may be no other edge.
+ * `ready` remembers the edges that nobody has used up: it is cleared before the system call, so an
+ * edge that arrives meanwhile is not lost, and set again when the call left something behind. On a
+ * stream a short count says that nothing is left (epoll(7)), so the next call waits at once and the
+ * futile recv -> EAGAIN is saved; not after RDHUP, HUP or ERR, when there may be no other edge.
  */
 #include <errno.h>
 
@@ -11,13 +12,13 @@
 enum { DIR_READ, DIR_WRITE };
 
 struct args {
-    void                  *buf;
-    const void            *data;
-    size_t                 n;
-    const struct iovec    *iov;
-    struct sockaddr       *addr;
+    void *buf;
+    const void *data;
+    size_t n;
+    const struct iovec *iov;
+    struct sockaddr *addr;
     const struct sockaddr *to;
-    socklen_t             *len;
+    socklen_t *len;
 };
 typedef ssize_t call_fn(int fd, const struct args *a);
 
@@ -34,7 +35,7 @@ static uint8_t ready_bit(unsigned dir)
 static int enter(struct rn_fd h, unsigned dir, struct rn__fd **ret_record)
 {
     struct rn__fd *f = rn__fd_get(rn__rt(), h);
-    uint64_t       v;
+    uint64_t v;
 
     if (!rn__task_self())
         return -EPERM;
@@ -61,7 +62,8 @@ static void leave(struct rn__fd *f, unsigned dir)
         rn__fd_last_out(rn__rt(), f);
 }
 
-/* AF_UNIX tells a writer of every read at the other end, so OUT is asked for only while somebody waits for it. */
+/* AF_UNIX tells a writer of every read at the other end, so OUT is asked for only while somebody
+ * waits for it. */
 static int want_out(struct rn__fd *f, bool on)
 {
     if (!(f->flags & RN__FD_LAZY))
@@ -70,10 +72,13 @@ static int want_out(struct rn__fd *f, bool on)
     return rn__fd_events_set(rn__rt(), f, EPOLL_CTL_MOD);
 }
 
-static int park_published(const struct rn_site *site, struct rn_fd h, struct rn__fd *f, unsigned dir, rn_time deadline)
+static int park_published(const struct rn_site *site, struct rn_fd h, struct rn__fd *f,
+                          unsigned dir, rn_time deadline)
 {
-    struct rn__wait what = {
-        .kind = dir == DIR_READ ? RN_WAIT_FD_READ : RN_WAIT_FD_WRITE, .site = site, .slot = h.slot, .gen = h.gen};
+    struct rn__wait what = {.kind = dir == DIR_READ ? RN_WAIT_FD_READ : RN_WAIT_FD_WRITE,
+                            .site = site,
+                            .slot = h.slot,
+                            .gen = h.gen};
     struct rn__key key = rn__wait_begin();
 
     f->task.epoch[dir] = key.epoch;
@@ -95,7 +100,8 @@ static int park_published(const struct rn_site *site, struct rn_fd h, struct rn_
     }
 }
 
-static int park(const struct rn_site *site, struct rn_fd h, struct rn__fd *f, unsigned dir, rn_time deadline)
+static int park(const struct rn_site *site, struct rn_fd h, struct rn__fd *f, unsigned dir,
+                rn_time deadline)
 {
     int r = dir == DIR_WRITE ? want_out(f, true) : 0;
 
@@ -127,12 +133,12 @@ static ssize_t try_call(struct rn__fd *f, unsigned dir, call_fn *call, const str
     return r;
 }
 
-static ssize_t fd_do(const struct rn_site *site, struct rn_fd h, unsigned dir, rn_time deadline, call_fn *call,
-                     const struct args *a)
+static ssize_t fd_do(const struct rn_site *site, struct rn_fd h, unsigned dir, rn_time deadline,
+                     call_fn *call, const struct args *a)
 {
     struct rn__fd *f = NULL;
-    ssize_t        r = enter(h, dir, &f);
-    bool           only_look = deadline <= 0;
+    ssize_t r = enter(h, dir, &f);
+    bool only_look = deadline <= 0;
 
     if (r < 0)
         return r;
@@ -159,14 +165,15 @@ static ssize_t fd_do(const struct rn_site *site, struct rn_fd h, unsigned dir, r
     return r;
 }
 
-/* ---- the calls --------------------------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 static ssize_t call_read(int fd, const struct args *a)
 {
     return rn_sys_read(fd, a->buf, a->n);
 }
 
-ssize_t rn_fd_read_at(const struct rn_site *site, struct rn_fd fd, void *buf, size_t n, rn_time deadline)
+ssize_t rn_fd_read_at(const struct rn_site *site, struct rn_fd fd, void *buf, size_t n,
+                      rn_time deadline)
 {
     return fd_do(site, fd, DIR_READ, deadline, call_read, &(struct args){.buf = buf, .n = n});
 }
@@ -176,7 +183,8 @@ static ssize_t call_write(int fd, const struct args *a)
     return rn_sys_write(fd, a->data, a->n);
 }
 
-ssize_t rn_fd_write_at(const struct rn_site *site, struct rn_fd fd, const void *buf, size_t n, rn_time deadline)
+ssize_t rn_fd_write_at(const struct rn_site *site, struct rn_fd fd, const void *buf, size_t n,
+                       rn_time deadline)
 {
     return fd_do(site, fd, DIR_WRITE, deadline, call_write, &(struct args){.data = buf, .n = n});
 }
@@ -186,7 +194,8 @@ static ssize_t call_recv(int fd, const struct args *a)
     return rn_sys_recv(fd, a->buf, a->n, 0);
 }
 
-ssize_t rn_fd_recv_at(const struct rn_site *site, struct rn_fd fd, void *buf, size_t n, rn_time deadline)
+ssize_t rn_fd_recv_at(const struct rn_site *site, struct rn_fd fd, void *buf, size_t n,
+                      rn_time deadline)
 {
     return fd_do(site, fd, DIR_READ, deadline, call_recv, &(struct args){.buf = buf, .n = n});
 }
@@ -196,7 +205,8 @@ static ssize_t call_send(int fd, const struct args *a)
     return rn_sys_send(fd, a->data, a->n, 0);
 }
 
-ssize_t rn_fd_send_at(const struct rn_site *site, struct rn_fd fd, const void *buf, size_t n, rn_time deadline)
+ssize_t rn_fd_send_at(const struct rn_site *site, struct rn_fd fd, const void *buf, size_t n,
+                      rn_time deadline)
 {
     return fd_do(site, fd, DIR_WRITE, deadline, call_send, &(struct args){.data = buf, .n = n});
 }
@@ -216,7 +226,8 @@ static ssize_t call_readv(int fd, const struct args *a)
     return rn_sys_readv(fd, a->iov, (int)*a->len);
 }
 
-ssize_t rn_fd_readv_at(const struct rn_site *site, struct rn_fd fd, const struct iovec *iov, int n, rn_time deadline)
+ssize_t rn_fd_readv_at(const struct rn_site *site, struct rn_fd fd, const struct iovec *iov, int n,
+                       rn_time deadline)
 {
     socklen_t count = (socklen_t)n;
 
@@ -227,12 +238,14 @@ ssize_t rn_fd_readv_at(const struct rn_site *site, struct rn_fd fd, const struct
 static ssize_t call_writev(int fd, const struct args *a)
 {
     const struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)a->iov, .msg_iovlen = *a->len};
-    const ssize_t       r = rn_sys_sendmsg(fd, &msg, MSG_NOSIGNAL);
+    const ssize_t r = rn_sys_sendmsg(fd, &msg, MSG_NOSIGNAL);
 
-    return r == -ENOTSOCK ? rn_sys_writev(fd, a->iov, (int)*a->len) : r; /* writev(2) on a reset socket would raise SIGPIPE */
+    return r == -ENOTSOCK ? rn_sys_writev(fd, a->iov, (int)*a->len)
+                          : r; /* writev(2) on a reset socket would raise SIGPIPE */
 }
 
-ssize_t rn_fd_writev_at(const struct rn_site *site, struct rn_fd fd, const struct iovec *iov, int n, rn_time deadline)
+ssize_t rn_fd_writev_at(const struct rn_site *site, struct rn_fd fd, const struct iovec *iov, int n,
+                        rn_time deadline)
 {
     socklen_t count = (socklen_t)n;
 
@@ -245,18 +258,21 @@ static ssize_t call_accept(int fd, const struct args *a)
     return rn_sys_accept4(fd, a->addr, a->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-int rn_fd_accept_at(const struct rn_site *site, struct rn_fd fd, struct sockaddr *addr, socklen_t *len, rn_time deadline)
+int rn_fd_accept_at(const struct rn_site *site, struct rn_fd fd, struct sockaddr *addr,
+                    socklen_t *len, rn_time deadline)
 {
-    return (int)fd_do(site, fd, DIR_READ, deadline, call_accept, &(struct args){.addr = addr, .len = len});
+    return (int)fd_do(site, fd, DIR_READ, deadline, call_accept,
+                      &(struct args){.addr = addr, .len = len});
 }
 
-/* Connecting: -EINPROGRESS is "not yet", and the answer is SO_ERROR, believed only if there is a peer. */
+/* Connecting: -EINPROGRESS is "not yet", and the answer is SO_ERROR, believed only if there is a
+ * peer. */
 static ssize_t call_connected(int fd, const struct args *a)
 {
     struct sockaddr_storage peer;
-    int                     error = 0;
-    socklen_t               len = sizeof(error);
-    int                     r = rn_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    int error = 0;
+    socklen_t len = sizeof(error);
+    int r = rn_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
 
     (void)a;
     if (r < 0 || error)
@@ -271,9 +287,11 @@ static ssize_t call_connect(int fd, const struct args *a)
     return rn_sys_connect(fd, a->to, *a->len);
 }
 
-int rn_fd_connect_at(const struct rn_site *site, struct rn_fd fd, const struct sockaddr *addr, socklen_t len, rn_time deadline)
+int rn_fd_connect_at(const struct rn_site *site, struct rn_fd fd, const struct sockaddr *addr,
+                     socklen_t len, rn_time deadline)
 {
-    ssize_t r = fd_do(site, fd, DIR_WRITE, deadline, call_connect, &(struct args){.to = addr, .len = &len});
+    ssize_t r =
+        fd_do(site, fd, DIR_WRITE, deadline, call_connect, &(struct args){.to = addr, .len = &len});
 
     if (r != -EINPROGRESS)
         return (int)r;
@@ -282,9 +300,9 @@ int rn_fd_connect_at(const struct rn_site *site, struct rn_fd fd, const struct s
 
 int rn_fd_wait_at(const struct rn_site *site, struct rn_fd h, enum rn_fd_dir want, rn_time deadline)
 {
-    unsigned       dir = want == RN_FD_WRITE ? DIR_WRITE : DIR_READ;
+    unsigned dir = want == RN_FD_WRITE ? DIR_WRITE : DIR_READ;
     struct rn__fd *f = NULL;
-    int            r = want == RN_FD_READ || want == RN_FD_WRITE ? enter(h, dir, &f) : -EINVAL;
+    int r = want == RN_FD_READ || want == RN_FD_WRITE ? enter(h, dir, &f) : -EINVAL;
 
     if (r < 0)
         return r;

@@ -16,7 +16,7 @@ struct both {
 static struct both pair_open(void)
 {
     struct both p;
-    int         fds[2];
+    int fds[2];
 
     OK(rn_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
     OK(rn_fd_adopt(fds[0], RN_FD_STREAM, &p.a));
@@ -27,7 +27,7 @@ static struct both pair_open(void)
 static struct both pipe_open(void)
 {
     struct both p;
-    int         fds[2];
+    int fds[2];
 
     OK(rn_sys_pipe2(fds, 0));
     OK(rn_fd_adopt(fds[0], RN_FD_PIPE, &p.a));
@@ -37,9 +37,9 @@ static struct both pipe_open(void)
 
 struct use {
     struct rn_fd fd;
-    rn_time      deadline;
-    ssize_t      result;
-    char         buf[64];
+    rn_time deadline;
+    ssize_t result;
+    char buf[64];
 };
 
 static int reads(void *arg)
@@ -52,8 +52,8 @@ static int reads(void *arg)
 
 TASK_TEST(a_reader_wakes_with_what_was_written)
 {
-    struct both     p = pipe_open();
-    struct use      u = {.fd = p.a, .deadline = RN_FOREVER};
+    struct both p = pipe_open();
+    struct use u = {.fd = p.a, .deadline = RN_FOREVER};
     struct rn_scope s;
 
     OK(rn_scope_open(0, &s));
@@ -75,8 +75,8 @@ TASK_TEST(a_reader_wakes_with_what_was_written)
 
 TASK_TEST(a_close_wakes_who_waits)
 {
-    struct both     p = pipe_open();
-    struct use      u = {.fd = p.a, .deadline = RN_FOREVER};
+    struct both p = pipe_open();
+    struct use u = {.fd = p.a, .deadline = RN_FOREVER};
     struct rn_scope s;
 
     OK(rn_scope_open(0, &s));
@@ -90,7 +90,7 @@ TASK_TEST(a_close_wakes_who_waits)
 TASK_TEST(a_stale_name_touches_nobody)
 {
     struct both p = pipe_open(), q;
-    char        c;
+    char c;
 
     OK(rn_fd_close(p.a));
     ERR(rn_fd_close(p.a), EBADF);
@@ -106,11 +106,11 @@ TASK_TEST(a_stale_name_touches_nobody)
 
 TASK_TEST(a_second_reader_is_refused)
 {
-    struct both     p = pair_open();
-    struct use      u = {.fd = p.a, .deadline = RN_FOREVER};
+    struct both p = pair_open();
+    struct use u = {.fd = p.a, .deadline = RN_FOREVER};
     struct rn_scope s;
-    char            c;
-    int             number;
+    char c;
+    int number;
 
     OK(rn_scope_open(0, &s));
     OK(rn_go(s, reads, &u, NULL, 0));
@@ -126,13 +126,14 @@ TASK_TEST(a_second_reader_is_refused)
 TASK_TEST(a_read_ends_by_its_deadline)
 {
     struct both p = pair_open();
-    char        c;
+    char c;
 
     ERR(rn_fd_read(p.a, &c, 1, 0), ETIMEDOUT);
     ERR(rn_fd_read(p.a, &c, 1, rn_after(RN_MS)), ETIMEDOUT);
     EQ(rn_fd_write(p.b, "x", 1, 0), 1);
     EQ(rn_fd_read(p.a, &c, 1, 0), 1);
-    ERR(rn_fd_wait(p.a, RN_FD_READ, rn_after(RN_MS)) + rn_fd_wait(p.a, RN_FD_READ, rn_after(RN_MS)), ETIMEDOUT);
+    ERR(rn_fd_wait(p.a, RN_FD_READ, rn_after(RN_MS)) + rn_fd_wait(p.a, RN_FD_READ, rn_after(RN_MS)),
+        ETIMEDOUT);
 }
 
 static uint64_t calls_of(enum rn_syscall call)
@@ -146,10 +147,10 @@ static uint64_t calls_of(enum rn_syscall call)
 /* After a short read a stream is empty: the next read waits at once. */
 TASK_TEST(a_short_read_saves_the_futile_one)
 {
-    struct both     p = pair_open();
-    struct use      u = {.fd = p.a, .deadline = RN_FOREVER};
+    struct both p = pair_open();
+    struct use u = {.fd = p.a, .deadline = RN_FOREVER};
     struct rn_scope s;
-    uint64_t        before = calls_of(RN_SYS_read);
+    uint64_t before = calls_of(RN_SYS_read);
 
     OK(rn_scope_open(0, &s));
     for (int i = 0; i < 10; i++) {
@@ -169,8 +170,8 @@ static _Atomic size_t received;
 static int drains(void *arg)
 {
     struct use *u = arg;
-    char        buf[4096];
-    ssize_t     n;
+    char buf[4096];
+    ssize_t n;
 
     while ((n = rn_fd_read(u->fd, buf, sizeof(buf), RN_FOREVER)) > 0)
         received += (size_t)n;
@@ -179,15 +180,15 @@ static int drains(void *arg)
 
 static void push_through(struct both p)
 {
-    struct use      u = {.fd = p.a};
+    struct use u = {.fd = p.a};
     struct rn_scope s;
-    static char     data[65536];
+    static char data[65536];
 
     received = 0;
     OK(rn_scope_open(0, &s));
     OK(rn_go(s, drains, &u, NULL, 0));
     for (size_t sent = 0; sent < MANY;) {
-        size_t  want = MANY - sent < sizeof(data) ? MANY - sent : sizeof(data);
+        size_t want = MANY - sent < sizeof(data) ? MANY - sent : sizeof(data);
         ssize_t n = rn_fd_write(p.b, data, want, RN_FOREVER);
 
         GT(n, 0);
@@ -212,8 +213,8 @@ TASK_TEST(a_writer_waits_for_room_in_a_unix_socket)
 static struct sockaddr_in loopback_listen(struct rn_fd *ret_fd)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          len = sizeof(addr);
-    int                fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = sizeof(addr);
+    int fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
 
     OK(fd);
     OK(rn_sys_bind(fd, (struct sockaddr *)&addr, sizeof(addr)));
@@ -225,9 +226,9 @@ static struct sockaddr_in loopback_listen(struct rn_fd *ret_fd)
 
 static int accepts_one(void *arg)
 {
-    struct use  *u = arg;
+    struct use *u = arg;
     struct rn_fd conn;
-    int          fd = rn_fd_accept(u->fd, NULL, NULL, RN_FOREVER);
+    int fd = rn_fd_accept(u->fd, NULL, NULL, RN_FOREVER);
 
     OK(fd);
     OK(rn_fd_adopt(fd, RN_FD_STREAM, &conn));
@@ -238,12 +239,12 @@ static int accepts_one(void *arg)
 
 TASK_TEST(tasks_accept_and_connect)
 {
-    struct use         u = {0};
+    struct use u = {0};
     struct sockaddr_in addr = loopback_listen(&u.fd);
-    struct rn_scope    s;
-    struct rn_fd       conn;
-    int                fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
-    char               buf[8];
+    struct rn_scope s;
+    struct rn_fd conn;
+    int fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
+    char buf[8];
 
     OK(rn_scope_open(0, &s));
     OK(rn_go(s, accepts_one, &u, NULL, 0));
@@ -259,9 +260,9 @@ TASK_TEST(tasks_accept_and_connect)
 
 TASK_TEST(connecting_to_nobody_is_refused)
 {
-    struct rn_fd       listener, conn;
+    struct rn_fd listener, conn;
     struct sockaddr_in addr = loopback_listen(&listener);
-    int                fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
+    int fd = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
 
     OK(rn_fd_close(listener));
     OK(rn_fd_adopt(fd, RN_FD_STREAM, &conn));
@@ -271,7 +272,7 @@ TASK_TEST(connecting_to_nobody_is_refused)
 TASK_TEST(regular_files_and_doubles_are_refused)
 {
     struct rn_fd fd, twice;
-    int          file = open(test_dir(), O_RDONLY | O_CLOEXEC | O_DIRECTORY), fds[2];
+    int file = open(test_dir(), O_RDONLY | O_CLOEXEC | O_DIRECTORY), fds[2];
 
     OK(file);
     ERR(rn_fd_adopt(file, RN_FD_OTHER, &fd), EPERM);
@@ -289,7 +290,7 @@ TASK_TEST(regular_files_and_doubles_are_refused)
 TASK_TEST(a_released_number_is_the_callers)
 {
     struct both p = pipe_open();
-    int         number = -1;
+    int number = -1;
 
     EQ(rn_fd_number(p.a), rn_fd_number(p.a));
     OK(rn_fd_release(p.a, &number));
@@ -318,12 +319,13 @@ TASK_TEST(descriptors_are_closed_with_their_owner)
     EQ(stats.fds, 0u);
 }
 
-/* A duplicate keeps the open file alive, so epoll may still tell of a record that has gone: it is counted and dropped. */
+/* A duplicate keeps the open file alive, so epoll may still tell of a record that has gone: it is
+ * counted and dropped. */
 TASK_TEST(events_of_an_earlier_life_are_dropped)
 {
     struct rn__worker *w = rn__worker_self();
-    struct both        p = pipe_open(), q;
-    struct rn_stats    stats;
+    struct both p = pipe_open(), q;
+    struct rn_stats stats;
 
     OK(rn_fd_close(p.a));
     q = pipe_open();
@@ -335,8 +337,8 @@ TASK_TEST(events_of_an_earlier_life_are_dropped)
 
 TASK_TEST(vectors_go_and_come)
 {
-    struct both        p = pair_open();
-    char               a[3], b[8];
+    struct both p = pair_open();
+    char a[3], b[8];
     const struct iovec out[] = {{(char *)"he", 2}, {(char *)"llo", 3}};
     const struct iovec in[] = {{a, sizeof(a)}, {b, sizeof(b)}};
 
@@ -349,7 +351,7 @@ TASK_TEST(vectors_go_and_come)
 TASK_TEST(a_fault_set_for_a_call_comes_back_as_its_error)
 {
     struct both p = pipe_open();
-    char        c;
+    char c;
 
     rn_fault_set(RN_SYS_write, ENOSPC, 2);
     ERR(rn_fd_write(p.b, "x", 1, RN_FOREVER), ENOSPC);

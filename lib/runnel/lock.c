@@ -1,7 +1,8 @@
 /* The short lock: 0 free, 1 held, 2 held and somebody sleeps.
  *
- * The public lock is always atomic (an uncontended pair costs about 10 ns), because a blocking job or a plain thread may take it
- * without the runtime hearing of it. The scheduler's own locks are plain as long as `shared` is false.
+ * The public lock is always atomic (an uncontended pair costs about 10 ns), because a blocking job
+ * or a plain thread may take it without the runtime hearing of it. The scheduler's own locks are
+ * plain as long as `shared` is false.
  */
 #include "core.h"
 
@@ -21,9 +22,9 @@ static void acquire_slow(struct rn_lock *lock)
     for (unsigned i = 0; i < SPINS; i++) {
         uint32_t free_word = FREE;
 
-        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == FREE
-            && atomic_compare_exchange_strong_explicit(&lock->word, &free_word, HELD, memory_order_acquire,
-                                                       memory_order_relaxed))
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == FREE &&
+            atomic_compare_exchange_strong_explicit(&lock->word, &free_word, HELD,
+                                                    memory_order_acquire, memory_order_relaxed))
             return;
         pause_cpu();
     }
@@ -35,7 +36,8 @@ static void acquire_shared(struct rn_lock *lock)
 {
     uint32_t free_word = FREE;
 
-    if (!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, HELD, memory_order_acquire, memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, HELD,
+                                                 memory_order_acquire, memory_order_relaxed))
         acquire_slow(lock);
 }
 
@@ -68,7 +70,8 @@ void rn__lock(struct rn_runtime *rt, struct rn_lock *lock)
         acquire_shared(lock);
         return;
     }
-    rn_assert(atomic_load_explicit(&lock->word, memory_order_relaxed) == FREE); /* else it would wait for itself */
+    rn_assert(atomic_load_explicit(&lock->word, memory_order_relaxed) ==
+              FREE); /* else it would wait for itself */
     atomic_store_explicit(&lock->word, HELD, memory_order_relaxed);
 }
 

@@ -1,11 +1,13 @@
 /* The loop of a worker: inbox, events, callbacks, deferred work, and the only place to sleep.
  *
- * Waking a sleeper: the sleeper stores `asleep` (seq_cst), looks at the inbox again, then enters epoll. A poster pushes, then swaps
- * `asleep` to false, and only who found it true writes the eventfd. That is registered edge-triggered and never read: each write
- * is a new edge. So a post to a worker that is awake costs no system call.
+ * Waking a sleeper: the sleeper stores `asleep` (seq_cst), looks at the inbox again, then enters
+ * epoll. A poster pushes, then swaps `asleep` to false, and only who found it true writes the
+ * eventfd. That is registered edge-triggered and never read: each write is a new edge. So a post to
+ * a worker that is awake costs no system call.
  *
- * All events of a batch are sorted before the first callback runs (tasks become runnable, watches are queued), so a callback that
- * closes another descriptor of the same batch meets a queue that knows it.
+ * All events of a batch are sorted before the first callback runs (tasks become runnable, watches
+ * are queued), so a callback that closes another descriptor of the same batch meets a queue that
+ * knows it.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,7 +24,7 @@
 int rn__loop_open(struct rn_loop *loop, struct rn__worker *w)
 {
     struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKE_DATA};
-    int                r;
+    int r;
 
     loop->worker = w;
     loop->index = w->index;
@@ -47,7 +49,8 @@ void rn__loop_close(struct rn_loop *loop)
         (void)rn_sys_close(loop->epoll);
 }
 
-/* Callbacks act as their loop: what tasks handed to it before is theirs to see, and the tasks that run later see what they did. */
+/* Callbacks act as their loop: what tasks handed to it before is theirs to see, and the tasks that
+ * run later see what they did. */
 static void callbacks_begin(struct rn_loop *loop)
 {
     rn__san_acquire(loop);
@@ -60,7 +63,7 @@ static void callbacks_end(struct rn_loop *loop)
     rn__san_release(&loop->coarse);
 }
 
-/* ---- inbox ------------------------------------------------------------------------------------------------------------- */
+/* ---- inbox ----------------------------------------------------------------------------------- */
 
 static void loop_wake(struct rn_loop *loop)
 {
@@ -87,7 +90,8 @@ static void inbox_run(struct rn_loop *loop)
 
     if (!atomic_load_explicit(&loop->inbox, memory_order_relaxed))
         return;
-    for (post = atomic_exchange(&loop->inbox, NULL); post; post = next) { /* newest first: turn it round */
+    /* newest first: turn it round */
+    for (post = atomic_exchange(&loop->inbox, NULL); post; post = next) {
         next = post->next;
         post->next = list;
         list = post;
@@ -109,7 +113,7 @@ int rn_loop_post(struct rn_loop *loop, struct rn_post *post)
     return 0;
 }
 
-/* ---- deferred work, pauses --------------------------------------------------------------------------------------------- */
+/* ---- deferred work, pauses ------------------------------------------------------------------- */
 
 void rn_loop_defer(struct rn_defer *defer)
 {
@@ -125,7 +129,8 @@ void rn_loop_defer(struct rn_defer *defer)
     w->loop.defers_tail = &defer->next;
 }
 
-/* What deferred work defers itself still belongs to this turn (an answer is written, then sent), but not without end. */
+/* What deferred work defers itself still belongs to this turn (an answer is written, then sent),
+ * but not without end. */
 #define DEFER_ROUNDS 3
 
 void rn__loop_defers_run(struct rn_loop *loop)
@@ -154,7 +159,8 @@ void rn_pause_begin(struct rn_pause *pause, void (*wake)(struct rn_pause *pause)
     if (pause->listed)
         return;
     rn__lock(w->rt, &w->rt->fd_lock);
-    *pause = (struct rn_pause){.next = w->rt->pauses, .loop = &w->loop, .wake = wake, .listed = true};
+    *pause =
+        (struct rn_pause){.next = w->rt->pauses, .loop = &w->loop, .wake = wake, .listed = true};
     w->rt->pauses = pause;
     atomic_fetch_add(&w->rt->n_pauses, 1);
     rn__unlock(w->rt, &w->rt->fd_lock);
@@ -163,7 +169,7 @@ void rn_pause_begin(struct rn_pause *pause, void (*wake)(struct rn_pause *pause)
 void rn_pause_end(struct rn_pause *pause)
 {
     struct rn_runtime *rt;
-    struct rn_pause  **p;
+    struct rn_pause **p;
 
     if (!pause->listed)
         return;
@@ -177,11 +183,11 @@ void rn_pause_end(struct rn_pause *pause)
     rn__unlock(rt, &rt->fd_lock);
 }
 
-/* Every pause of this loop hears of the close once; its wake function may end any pause. */
+/* Every pause of this loop hears of the close once; its wake function may end that pause. */
 static void pauses_run(struct rn_loop *loop)
 {
     struct rn_runtime *rt = loop->worker->rt;
-    struct rn_pause   *pause, *next;
+    struct rn_pause *pause, *next;
 
     if (!loop->pauses_due)
         return;
@@ -195,12 +201,12 @@ static void pauses_run(struct rn_loop *loop)
     callbacks_end(loop);
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 static void timers_run(struct rn_loop *loop)
 {
     struct rn_runtime *rt = loop->worker->rt;
-    rn_time            next;
+    rn_time next;
 
     if (!atomic_load_explicit(&loop->wheel.armed, memory_order_relaxed))
         return;
@@ -232,7 +238,8 @@ void rn__loop_inputs(struct rn_loop *loop)
 
 bool rn__loop_busy(const struct rn_loop *loop)
 {
-    return loop->ready || loop->defers || loop->pauses_due || atomic_load_explicit(&loop->inbox, memory_order_relaxed);
+    return loop->ready || loop->defers || loop->pauses_due ||
+           atomic_load_explicit(&loop->inbox, memory_order_relaxed);
 }
 
 static void poll_for(struct rn_loop *loop, rn_time timeout)
@@ -242,7 +249,8 @@ static void poll_for(struct rn_loop *loop, rn_time timeout)
     loop->n_events = n > 0 ? n : 0; /* -EINTR: the next turn looks again */
 }
 
-/* No task has run for IDLE_CHECK (timers of callbacks may have): look whether one of those that wait can never wake. */
+/* No task has run for IDLE_CHECK (timers of callbacks may have): look whether one of those that
+ * wait can never wake. */
 static void idle_check(struct rn__worker *w)
 {
     if (!w->parked_since_check || rn__clock() - w->idle_since < IDLE_CHECK)
@@ -254,9 +262,9 @@ static void idle_check(struct rn__worker *w)
 static void sleep_until_event(struct rn_loop *loop)
 {
     struct rn__worker *w = loop->worker;
-    rn_time            next = rn__wheel_next(&loop->wheel);
-    rn_time            now = next != RN_FOREVER || w->parked_since_check ? rn__clock() : 0;
-    rn_time            timeout = -1;
+    rn_time next = rn__wheel_next(&loop->wheel);
+    rn_time now = next != RN_FOREVER || w->parked_since_check ? rn__clock() : 0;
+    rn_time timeout = -1;
 
     if (w->parked_since_check) {
         if (!w->idle_since)
@@ -275,12 +283,13 @@ static void sleep_until_event(struct rn_loop *loop)
         idle_check(w);
 }
 
-/* `sim`: nothing can run. Real descriptors come first, then the clock jumps to the next timer. When neither can wake anybody, the
- * run is dead: the root scope is cancelled, so that it ends and rn_run() can say -EDEADLK. */
+/* `sim`: nothing can run. Real descriptors come first, then the clock jumps to the next timer. When
+ * neither can wake anybody, the run is dead: the root scope is cancelled, so that it ends and
+ * rn_run() can say -EDEADLK. */
 static void sim_idle(struct rn_loop *loop)
 {
     struct rn__worker *w = loop->worker;
-    rn_time            next = rn__wheel_next(&loop->wheel);
+    rn_time next = rn__wheel_next(&loop->wheel);
 
     if (loop->registered) {
         poll_for(loop, 0);
@@ -315,7 +324,8 @@ void rn__loop_poll(struct rn_loop *loop, bool may_sleep)
     }
 }
 
-/* The runtime ends: what was posted before still runs, then the library above closes what it holds here. */
+/* The runtime ends: what was posted before still runs, then the library above closes what it holds
+ * here. */
 void rn__loop_drain(struct rn_loop *loop)
 {
     void (*fini)(void *local) = loop->local_fini;
@@ -342,7 +352,7 @@ void rn_loop_local_set(struct rn_loop *loop, void *value, void (*fini)(void *val
     loop->local_fini = fini;
 }
 
-/* ---- who am I ---------------------------------------------------------------------------------------------------------- */
+/* ---- who am I -------------------------------------------------------------------------------- */
 
 struct rn_loop *rn_loop_self(void)
 {

@@ -7,21 +7,21 @@
 
 #include "core.h"
 
-/* ---- posts ------------------------------------------------------------------------------------------------------------- */
+/* ---- posts ----------------------------------------------------------------------------------- */
 
 enum { POSTS = 1000 };
 
 struct numbered {
     struct rn_post post;
-    int            n;
+    int n;
 };
 static struct numbered posts[2][POSTS];
-static int             next_of[2];
+static int next_of[2];
 
 static void post_ran(struct rn_post *post)
 {
     struct numbered *p = LIST_ENTRY(post, struct numbered, post);
-    int              poster = p >= &posts[1][0];
+    int poster = p >= &posts[1][0];
 
     EQ(p->n, next_of[poster]);
     next_of[poster]++;
@@ -29,7 +29,7 @@ static void post_ran(struct rn_post *post)
 
 static void *posts_all(void *arg)
 {
-    struct rn_loop  *loop = *(void **)arg;
+    struct rn_loop *loop = *(void **)arg;
     struct numbered *mine = ((struct numbered **)arg)[1];
 
     for (int i = 0; i < POSTS; i++) {
@@ -41,7 +41,7 @@ static void *posts_all(void *arg)
 
 TASK_TEST(posts_run_in_the_order_of_each_poster_and_wake_a_sleeper)
 {
-    void     *args[2][2];
+    void *args[2][2];
     pthread_t threads[2];
 
     for (int i = 0; i < 2; i++) {
@@ -65,7 +65,7 @@ static void closes_it(struct rn_post *post)
 static void *posts_once(void *arg)
 {
     static struct rn_post post = {.fn = closes_it};
-    struct rn_loop       *loop = arg;
+    struct rn_loop *loop = arg;
 
     while (!atomic_load(&loop->asleep))
         ;
@@ -75,8 +75,8 @@ static void *posts_once(void *arg)
 
 TASK_TEST(a_post_wakes_a_loop_that_sleeps_in_epoll)
 {
-    int       fds[2];
-    char      c;
+    int fds[2];
+    char c;
     pthread_t thread;
 
     OK(rn_sys_pipe2(fds, 0));
@@ -87,10 +87,10 @@ TASK_TEST(a_post_wakes_a_loop_that_sleeps_in_epoll)
     OK(rn_sys_close(fds[1]));
 }
 
-/* ---- deferred work ----------------------------------------------------------------------------------------------------- */
+/* ---- deferred work --------------------------------------------------------------------------- */
 
 static struct rn_defer defers[2];
-static int             defers_ran;
+static int defers_ran;
 
 static void defer_ran(struct rn_defer *defer)
 {
@@ -107,17 +107,18 @@ TASK_TEST(deferred_work_runs_once_at_the_end_of_the_turn)
     EQ(defers_ran, 0);
     OK(rn_sleep(rn_after(RN_MS)));
     EQ(defers_ran, 1);
-    defers[0].fn = defer_ran; /* defers itself: bounded in a turn, and never forgotten by a loop about to sleep */
+    defers[0].fn = defer_ran; /* defers itself: bounded in a turn, and never forgotten by a loop
+                                 about to sleep */
     rn_loop_defer(&defers[0]);
     TASK_UNTIL(defers_ran == 100);
 }
 
-/* ---- watches ----------------------------------------------------------------------------------------------------------- */
+/* ---- watches --------------------------------------------------------------------------------- */
 
 struct watched {
     struct rn_fd fd, victim;
-    uint32_t     seen;
-    int          calls;
+    uint32_t seen;
+    int calls;
 };
 
 static void watch_ran(void *arg, uint32_t events)
@@ -134,7 +135,7 @@ static void watch_ran(void *arg, uint32_t events)
 TASK_TEST(a_watch_tells_of_events_and_tells_again_when_asked)
 {
     struct watched w = {0};
-    int            fds[2];
+    int fds[2];
 
     OK(rn_sys_pipe2(fds, 0));
     OK(rn_loop_watch(fds[0], RN_FD_PIPE, watch_ran, &w, &w.fd));
@@ -158,7 +159,7 @@ TASK_TEST(a_watch_tells_of_events_and_tells_again_when_asked)
 TASK_TEST(a_watch_closed_in_the_same_batch_is_not_called)
 {
     struct watched a = {0}, b = {0};
-    int            fa[2], fb[2];
+    int fa[2], fb[2];
 
     OK(rn_sys_pipe2(fa, 0));
     OK(rn_sys_pipe2(fb, 0));
@@ -178,8 +179,8 @@ TASK_TEST(a_watch_closed_in_the_same_batch_is_not_called)
 TASK_TEST(what_a_loop_holds_is_closed_with_it)
 {
     static struct watched w;
-    int                   fds[2];
-    char                  c;
+    int fds[2];
+    char c;
 
     OK(rn_sys_pipe2(fds, 0));
     OK(rn_loop_watch(fds[0], RN_FD_PIPE, watch_ran, &w, &w.fd));
@@ -187,7 +188,7 @@ TASK_TEST(what_a_loop_holds_is_closed_with_it)
     OK(rn_sys_close(fds[1]));
 }
 
-/* ---- pauses ------------------------------------------------------------------------------------------------------------ */
+/* ---- pauses ---------------------------------------------------------------------------------- */
 
 static int pause_wakes;
 
@@ -201,7 +202,7 @@ TASK_TEST(a_paused_listener_hears_of_the_next_close)
 {
     struct rn_pause pause = {0};
     struct rn_stats stats;
-    int             fds[2];
+    int fds[2];
 
     OK(rn_sys_pipe2(fds, 0));
     rn_pause_begin(&pause, pause_woken);
@@ -217,7 +218,7 @@ TASK_TEST(a_paused_listener_hears_of_the_next_close)
     EQ(pause_wakes, 1);
 }
 
-/* ---- who may what ------------------------------------------------------------------------------------------------------ */
+/* ---- who may what ---------------------------------------------------------------------------- */
 
 static int results[4];
 

@@ -1,8 +1,9 @@
 /* Stack overflow: the one owner of SIGSEGV and SIGBUS in the process, while a runtime lives.
  *
- * A task that runs into its guard page faults; the handler, on the thread's alternate stack, finds the stack by the address and
- * says whose it was. Then the former handler is put back and the instruction faults again, so the core dump, the sanitizer's
- * report or the exit status are those of the program without runnel.
+ * A task that runs into its guard page faults; the handler, on the thread's alternate stack, finds
+ * the stack by the address and says whose it was. Then the former handler is put back and the
+ * instruction faults again, so the core dump, the sanitizer's report or the exit status are those
+ * of the program without runnel.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,13 +18,13 @@ enum { ALTSTACK_SIZE = 64 << 10 };
 static const int signals[] = {SIGSEGV, SIGBUS};
 
 static struct {
-    pthread_mutex_t  lock;
-    unsigned         users;
+    pthread_mutex_t lock;
+    unsigned users;
     struct sigaction former[2];
 } owner = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct line {
-    char   text[512];
+    char text[512];
     size_t len;
 };
 
@@ -35,7 +36,7 @@ static void line_str(struct line *l, const char *s)
 
 static void line_num(struct line *l, uint64_t n)
 {
-    char   digits[24];
+    char digits[24];
     size_t i = sizeof(digits);
 
     digits[--i] = 0;
@@ -69,9 +70,9 @@ static void handler(int sig, siginfo_t *info, void *context)
     (void)context;
     for (unsigned i = 0; i < RN__RUNTIMES_MAX; i++) {
         struct rn_runtime *rt = rn__runtime_at(i);
-        char              *top;
-        size_t             size;
-        uint32_t           index;
+        char *top;
+        size_t size;
+        uint32_t index;
 
         if (rt && rn__stacks_guard_hit(&rt->stacks, info->si_addr, &top, &size, &index)) {
             const struct rn__task *t = rn__task_below(top);
@@ -81,7 +82,8 @@ static void handler(int sig, siginfo_t *info, void *context)
             break;
         }
     }
-    /* Put the former owner back; the same instruction faults again on return. A signal that was sent is sent again. */
+    /* Put the former owner back; the same instruction faults again on return. A signal that was
+     * sent is sent again. */
     for (unsigned i = 0; i < 2; i++)
         sigaction(signals[i], &owner.former[i], NULL);
     if (info->si_code <= 0)

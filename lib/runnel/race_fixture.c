@@ -1,5 +1,6 @@
-/* Two tasks of one worker, one plain counter. `race`: nothing orders them, and TSan has to say so although they never run at the
- * same time. `ordered`: a channel does, and TSan has to keep quiet. */
+/* Two tasks of one worker, one plain counter. `race`: nothing orders them, and TSan has to say so
+ * although they never run at the same time. `ordered`: a channel does, and TSan has to keep quiet.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static int racer(void *arg)
 static int race(void)
 {
     struct rn_scope s;
-    int             r = rn_scope_open(0, &s);
+    int r = rn_scope_open(0, &s);
 
     if (r == 0)
         r = rn_go(s, racer, NULL, NULL, 0);
@@ -38,7 +39,7 @@ struct ends {
 static int passes_on(void *arg)
 {
     struct ends *e = arg;
-    int          v;
+    int v;
 
     for (int i = 0; i < 10; i++) {
         if (rn_rx_recv(e->rx, &v, RN_FOREVER) < 0)
@@ -52,13 +53,14 @@ static int passes_on(void *arg)
 
 static int ordered(void)
 {
-    struct ends     here, there;
+    struct ends here, there;
     struct rn_scope s;
-    int             v = 0;
+    int v = 0;
 
-    if (rn_scope_open(0, &s) < 0 || rn_chan_open(sizeof(int), 0, &here.tx, &there.rx) < 0
-        || rn_chan_open(sizeof(int), 1, &there.tx, &here.rx) < 0
-        || rn_go(s, passes_on, &there, ((struct rn_end[]){rn_end_tx(there.tx), rn_end_rx(there.rx)}), 2) < 0)
+    if (rn_scope_open(0, &s) < 0 || rn_chan_open(sizeof(int), 0, &here.tx, &there.rx) < 0 ||
+        rn_chan_open(sizeof(int), 1, &there.tx, &here.rx) < 0 ||
+        rn_go(s, passes_on, &there, ((struct rn_end[]){rn_end_tx(there.tx), rn_end_rx(there.rx)}),
+              2) < 0)
         return -1;
     for (int i = 0; i < 10; i++) {
         counter++;

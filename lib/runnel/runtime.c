@@ -1,10 +1,12 @@
 /* A runtime from begin to end: number, reservations, worker, root scope; and who is who.
  *
- * rn_run() makes everything, in the order of the fields, runs worker 0 on the calling thread until the root scope is empty, and
- * takes everything down in the reverse order. A runtime that is only half made can be ended: every step accepts zeroes.
+ * rn_run() makes everything, in the order of the fields, runs worker 0 on the calling thread until
+ * the root scope is empty, and takes everything down in the reverse order. A runtime that is only
+ * half made can be ended: every step accepts zeroes.
  *
- * One worker runs. Records, inboxes and locks are laid out for several, but stealing and the held worker's rescue are not built,
- * and workers that cannot help each other would be worse than one: so more than one is refused.
+ * One worker runs. Records, inboxes and locks are laid out for several, but stealing and the held
+ * worker's rescue are not built, and workers that cannot help each other would be worse than one:
+ * so more than one is refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +19,8 @@ static _Atomic(struct rn_runtime *) runtimes[RN__RUNTIMES_MAX];
 
 static _Thread_local struct rn__tls tls;
 
-/* Never inlined: a compiler may keep the address of a thread-local over a switch, and a task may come back on another thread. */
+/* Never inlined: a compiler may keep the address of a thread-local over a switch, and a task may
+ * come back on another thread. */
 __attribute__((noinline)) struct rn__tls *rn__tls(void)
 {
     struct rn__tls *p = &tls;
@@ -74,7 +77,7 @@ uint64_t rn__trace(const struct rn_runtime *rt)
 uint32_t rn__random(uint32_t n)
 {
     struct rn_runtime *rt = rn__rt();
-    uint64_t           z = rt->random += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z = rt->random += UINT64_C(0x9e3779b97f4a7c15);
 
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -82,7 +85,7 @@ uint32_t rn__random(uint32_t n)
     return (uint32_t)((z >> 32) * n >> 32);
 }
 
-/* ---- owners ------------------------------------------------------------------------------------------------------------ */
+/* ---- owners ---------------------------------------------------------------------------------- */
 
 uint64_t rn__owner_self(void)
 {
@@ -117,8 +120,8 @@ bool rn__owner_alive(const struct rn_runtime *rt, uint64_t owner)
         return rn__task_view(rt, id, &view) && view.owner == owner;
     }
     case RN__OWNER_SCOPE:
-        return id < atomic_load(&rt->scopes_end) && (gen & 1)
-               && (atomic_load(&rt->scopes[id].gen) & 0xfffffff) == gen;
+        return id < atomic_load(&rt->scopes_end) && (gen & 1) &&
+               (atomic_load(&rt->scopes[id].gen) & 0xfffffff) == gen;
     case RN__OWNER_LOOP:
     case RN__OWNER_CONN:
         return true;
@@ -137,7 +140,7 @@ int rn__scope_owner(struct rn_scope h, uint64_t *ret_owner)
     return 0;
 }
 
-/* ---- begin and end ----------------------------------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static int number_take(struct rn_runtime *rt)
 {
@@ -170,7 +173,10 @@ static int arrays_open(struct rn_runtime *rt)
     rt->fds = rn__reserve(RN__FDS_MAX * sizeof(*rt->fds));
     if (rt->sim)
         rt->pool_sim = rn__reserve(RN__TASKS_MAX * sizeof(*rt->pool_sim));
-    return rt->words && rt->tasks && rt->ids_free && rt->scopes && rt->fds && (!rt->sim || rt->pool_sim) ? 0 : -ENOMEM;
+    return rt->words && rt->tasks && rt->ids_free && rt->scopes && rt->fds &&
+                   (!rt->sim || rt->pool_sim)
+               ? 0
+               : -ENOMEM;
 }
 
 static void arrays_close(struct rn_runtime *rt)
@@ -233,7 +239,7 @@ static void runtime_empty(struct rn_runtime *rt)
 struct main_call {
     int (*fn)(void *arg);
     void *arg;
-    int   result;
+    int result;
 };
 
 static int main_task(void *arg)
@@ -267,7 +273,7 @@ static int runtime_work(struct rn_runtime *rt, struct main_call *call)
 {
     static const struct rn_site site = {__FILE__, "rn_run", 0, false};
     const struct rn_task_options options = {.name = "main", .stack = RN_STACK_1M};
-    int                          r;
+    int r;
 
     r = rn__scope_make(rt, NULL, 0, 0, &site, &rt->root);
     if (r < 0)
@@ -282,7 +288,7 @@ static int runtime_work(struct rn_runtime *rt, struct main_call *call)
 static int runtime_run(struct rn_runtime *rt, struct main_call *call)
 {
     void *altstack = NULL;
-    int   r = rn__overflow_thread_begin(&altstack);
+    int r = rn__overflow_thread_begin(&altstack);
 
     if (r < 0)
         return r;
@@ -299,10 +305,10 @@ static int runtime_run(struct rn_runtime *rt, struct main_call *call)
 int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), void *arg)
 {
     static const struct rn_options defaults = {0};
-    const struct rn_options       *o = options ? options : &defaults;
-    struct main_call               call = {main_fn, arg, 0};
-    struct rn_runtime             *rt;
-    int                            r;
+    const struct rn_options *o = options ? options : &defaults;
+    struct main_call call = {main_fn, arg, 0};
+    struct rn_runtime *rt;
+    int r;
 
     if (!main_fn || o->workers > 1)
         return -EINVAL;
@@ -324,14 +330,15 @@ int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), void *ar
     return r;
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static void stats_tasks(const struct rn_runtime *rt, struct rn_stats *s)
 {
     uint32_t end = atomic_load_explicit(&rt->ids_end, memory_order_acquire);
 
     for (uint32_t id = 1; id < end; id++) {
-        switch (rn__word_state(atomic_load_explicit(&rt->words[rn__word_index(id)], memory_order_relaxed))) {
+        switch (rn__word_state(
+            atomic_load_explicit(&rt->words[rn__word_index(id)], memory_order_relaxed))) {
         case RN_TASK_RUNNING:
         case RN__TASK_READIED:
             s->tasks_running++;
@@ -350,7 +357,7 @@ static void stats_tasks(const struct rn_runtime *rt, struct rn_stats *s)
 
 void rn_stats(const struct rn_runtime *rt, struct rn_stats *ret_stats)
 {
-    struct rn_stats         *s = ret_stats;
+    struct rn_stats *s = ret_stats;
     const struct rn__counts *c = &rt->workers[0].counts;
 
     *s = (struct rn_stats){0};

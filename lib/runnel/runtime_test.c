@@ -61,7 +61,7 @@ TEST(several_runtimes_live_in_one_process)
 {
     enum { N = 8 };
     pthread_t threads[N];
-    int       number[N];
+    int number[N];
 
     test_heap_allow(64 << 10); /* glibc keeps something of each thread that ended */
     for (int i = 0; i < N; i++)
@@ -72,7 +72,7 @@ TEST(several_runtimes_live_in_one_process)
     }
 }
 
-/* ---- fairness ---------------------------------------------------------------------------------------------------------- */
+/* ---- fairness -------------------------------------------------------------------------------- */
 
 static _Atomic bool other_ran;
 
@@ -86,9 +86,9 @@ static int runs_once(void *arg)
 TASK_TEST(an_operation_that_always_succeeds_yields_after_its_budget)
 {
     struct rn_scope s;
-    struct rn_tx    tx;
-    struct rn_rx    rx;
-    int             n = 0, v = 0;
+    struct rn_tx tx;
+    struct rn_rx rx;
+    int n = 0, v = 0;
 
     OK(rn_chan_open(sizeof(int), 1, &tx, &rx));
     OK(rn_scope_open(0, &s));
@@ -101,7 +101,8 @@ TASK_TEST(an_operation_that_always_succeeds_yields_after_its_budget)
     OK(rn_scope_close(s));
 }
 
-struct friend {
+struct friend
+{
     struct rn_tx tx;
     struct rn_rx rx;
 };
@@ -110,9 +111,10 @@ static _Atomic bool friends_stop;
 static int plays(void *arg)
 {
     struct friend *f = arg;
-    int            v = 0;
+    int v = 0;
 
-    while (!friends_stop && rn_tx_send(f->tx, &v, RN_FOREVER) == 0 && rn_rx_recv(f->rx, &v, RN_FOREVER) == 0)
+    while (!friends_stop && rn_tx_send(f->tx, &v, RN_FOREVER) == 0 &&
+           rn_rx_recv(f->rx, &v, RN_FOREVER) == 0)
         ;
     return 0;
 }
@@ -128,7 +130,7 @@ static int counts_turns(void *arg)
 
 TASK_TEST(two_friends_do_not_starve_a_third)
 {
-    struct friend   a, b;
+    struct friend a, b;
     struct rn_scope s;
 
     OK(rn_chan_open(sizeof(int), 1, &a.tx, &b.rx));
@@ -154,7 +156,7 @@ TASK_TEST(more_tasks_than_the_ring_holds_all_run)
 {
     struct rn_scope s;
     struct rn_stats stats;
-    int             n = (int)test_tasks(20000);
+    int n = (int)test_tasks(20000);
 
     if (n > RN__SAN_TASKS_MAX / 2 || (test_sanitized() && n > 3000))
         n = 3000;
@@ -175,7 +177,7 @@ TASK_TEST(more_tasks_than_the_ring_holds_all_run)
 TASK_TEST(a_hog_is_counted_as_a_stall)
 {
     struct rn_stats stats;
-    rn_time         until = rn_after(40 * RN_MS);
+    rn_time until = rn_after(40 * RN_MS);
 
     while (rn_now() < until)
         ;
@@ -185,7 +187,7 @@ TASK_TEST(a_hog_is_counted_as_a_stall)
     GE(stats.worker_stalls, 1u);
 }
 
-/* ---- the deterministic mode -------------------------------------------------------------------------------------------- */
+/* ---- the deterministic mode ------------------------------------------------------------------ */
 
 static int wanders(void *arg)
 {
@@ -242,10 +244,12 @@ static int waits_for_nobody(void *arg)
 
 TEST(a_simulation_in_which_nothing_can_happen_ends_with_edeadlk)
 {
-    ERR(rn_run(&(struct rn_options){.sim = true, .seed = 1, .leaks = RN_LEAKS_IGNORE}, waits_for_nobody, NULL), EDEADLK);
+    ERR(rn_run(&(struct rn_options){.sim = true, .seed = 1, .leaks = RN_LEAKS_IGNORE},
+               waits_for_nobody, NULL),
+        EDEADLK);
 }
 
-/* ---- the referees ------------------------------------------------------------------------------------------------------ */
+/* ---- the referees ---------------------------------------------------------------------------- */
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -257,7 +261,7 @@ TEST(the_race_detector_sees_two_tasks_of_one_worker)
 {
 #ifdef UNDER_TSAN
     const char *path = getenv("RUNNEL_RACE");
-    char        command[600];
+    char command[600];
 
     if (!path)
         SKIP("RUNNEL_RACE doesn't name the racing program");

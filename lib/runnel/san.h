@@ -1,9 +1,10 @@
 /* What the sanitizers must be told.
  *
- * ASan learns of every switch of stacks. TSan sees each task as a fiber and is switched with the no-sync flag, so that two tasks
- * of one worker race like two threads would. The price: the scheduler's own data would race too. Its files are therefore compiled
- * without TSan's instrumentation (RN__TSAN is set for them by the build), and the edges that a program may rely on are announced
- * here by hand: spawn, wake-up, end of a task, inbox, blocking job, lock, callback.
+ * ASan learns of every switch of stacks. TSan sees each task as a fiber and is switched with the
+ * no-sync flag, so that two tasks of one worker race like two threads would. The price: the
+ * scheduler's own data would race too. Its files are therefore compiled without TSan's
+ * instrumentation (RN__TSAN is set for them by the build), and the edges that a program may rely on
+ * are announced here by hand: spawn, wake-up, end of a task, inbox, blocking job, lock, callback.
  */
 #pragma once
 
@@ -49,13 +50,14 @@ static inline void rn__san_release(void *addr)
 /* The stack behind an executing context: a task's, or the thread's own under a worker. */
 struct rn__san_stack {
     const void *bottom;
-    size_t      size;
-    void       *fake;  /* ASan's */
-    void       *fiber; /* TSan's */
+    size_t size;
+    void *fake;  /* ASan's */
+    void *fiber; /* TSan's */
 };
 
 /* Immediately before a switch from `from` to `to`; `last`: `from` never runs again. */
-static inline __attribute__((always_inline)) void rn__san_leave(struct rn__san_stack *from, struct rn__san_stack *to, int last)
+static inline __attribute__((always_inline)) void rn__san_leave(struct rn__san_stack *from,
+                                                                struct rn__san_stack *to, int last)
 {
     (void)from, (void)to, (void)last;
 #ifdef RN__ASAN
@@ -66,13 +68,15 @@ static inline __attribute__((always_inline)) void rn__san_leave(struct rn__san_s
 #endif
 }
 
-/* Immediately after arriving on `self`; `from`, when not NULL, learns the bounds of the stack that was left. */
-static inline __attribute__((always_inline)) void rn__san_arrive(struct rn__san_stack *self, struct rn__san_stack *from)
+/* Immediately after arriving on `self`; `from`, when not NULL, learns the bounds of the stack that
+ * was left. */
+static inline __attribute__((always_inline)) void rn__san_arrive(struct rn__san_stack *self,
+                                                                 struct rn__san_stack *from)
 {
     (void)self, (void)from;
 #ifdef RN__ASAN
     const void *bottom = NULL;
-    size_t      size = 0;
+    size_t size = 0;
 
     __sanitizer_finish_switch_fiber(self->fake, &bottom, &size);
     if (from) {

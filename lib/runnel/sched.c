@@ -1,16 +1,19 @@
 /* The worker: picks the next task and runs it, between two rounds of its loop.
  *
- * One turn: due timers, inbox, events, callbacks (rn__loop_inputs), up to RN__TURN_TASKS task turns, deferred work, epoll.
+ * One turn: due timers, inbox, events, callbacks (rn__loop_inputs), up to RN__TURN_TASKS task
+ * turns, deferred work, epoll.
  *
- * Runnable tasks wait in the LIFO slot (whoever was woken by the running task; at most RN__LIFO_MAX runs in a row, or two friends
- * would starve the rest), in the ring (first in, first out), or in the runtime's queue, which takes half of a ring that is full
- * and is looked at every RN__TURN_TASKS tasks. In `sim` all of them lie in one bag, and the seed draws.
+ * Runnable tasks wait in the LIFO slot (whoever was woken by the running task; at most RN__LIFO_MAX
+ * runs in a row, or two friends would starve the rest), in the ring (first in, first out), or in
+ * the runtime's queue, which takes half of a ring that is full and is looked at every
+ * RN__TURN_TASKS tasks. In `sim` all of them lie in one bag, and the seed draws.
  *
- * A task that leaves says what it wants (enum rn__act); the scheduler does it on its own stack, when the registers are saved.
+ * A task that leaves says what it wants (enum rn__act); the scheduler does it on its own stack,
+ * when the registers are saved.
  */
 #include "core.h"
 
-/* ---- queues ------------------------------------------------------------------------------------------------------------ */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 static void queue_push(struct rn_runtime *rt, struct rn__task *t)
 {
@@ -60,7 +63,7 @@ static void woken_from_inbox(struct rn_post *post)
 void rn__run_queue(struct rn__task *t, bool soon)
 {
     struct rn__worker *w = rn__worker_self();
-    struct rn__task   *displaced = t;
+    struct rn__task *displaced = t;
 
     if (w != t->home) {
         t->wake.fn = woken_from_inbox;
@@ -87,7 +90,7 @@ bool rn__worker_has_work(const struct rn__worker *w)
 static struct rn__task *draw(struct rn_runtime *rt)
 {
     struct rn__task *t;
-    uint32_t         i;
+    uint32_t i;
 
     if (rt->n_pool_sim == 0)
         return NULL;
@@ -118,15 +121,16 @@ static struct rn__task *next_task(struct rn__worker *w, unsigned n)
     return queue_pop(w->rt);
 }
 
-/* ---- running one ------------------------------------------------------------------------------------------------------- */
+/* ---- running one ----------------------------------------------------------------------------- */
 
 static void set_state(struct rn__task *t, unsigned state)
 {
     _Atomic uint64_t *word = &t->home->rt->words[rn__word_index(t->id)];
-    uint64_t          v = atomic_load_explicit(word, memory_order_relaxed);
+    uint64_t v = atomic_load_explicit(word, memory_order_relaxed);
 
     /* Nobody else writes the word of a task that is neither parked nor waiting. */
-    atomic_store_explicit(word, rn__word(state, rn__word_winner(v), rn__word_epoch(v)), memory_order_release);
+    atomic_store_explicit(word, rn__word(state, rn__word_winner(v), rn__word_epoch(v)),
+                          memory_order_release);
 }
 
 static void run(struct rn__worker *w, struct rn__task *t)
@@ -170,7 +174,7 @@ void rn__leave(struct rn__worker *w, enum rn__act act)
 
 static void run_tasks(struct rn__worker *w)
 {
-    rn_time          begin = rn__clock_coarse();
+    rn_time begin = rn__clock_coarse();
     struct rn__task *t;
 
     for (unsigned n = 0; n < RN__TURN_TASKS && (t = next_task(w, n)); n++)

@@ -2,9 +2,10 @@
  *
  *      open --cancel--> cancelled --close: wait for the tasks--> free (generation moves on)
  *
- * The parent of a scope is the scope in which its opener was born, so scopes of one task are independent of each other; cancelling
- * goes down the tree. The opener is no task of its scope: it gets the result, not the cancellation. A deadline is a timer that
- * cancels. `rt->tree` guards the links; words are claimed under it, which is safe, since nobody waits for it with a claim.
+ * The parent of a scope is the scope in which its opener was born, so scopes of one task are
+ * independent of each other; cancelling goes down the tree. The opener is no task of its scope: it
+ * gets the result, not the cancellation. A deadline is a timer that cancels. `rt->tree` guards the
+ * links; words are claimed under it, which is safe, since nobody waits for it with a claim.
  *
  * Generations are odd while a scope is open and even while it is free.
  */
@@ -20,7 +21,7 @@ static void deadline_fired(struct rn_timer *timer)
 static struct rn__scope *slot_take(struct rn_runtime *rt)
 {
     struct rn__scope *s;
-    uint32_t          end = atomic_load_explicit(&rt->scopes_end, memory_order_relaxed);
+    uint32_t end = atomic_load_explicit(&rt->scopes_end, memory_order_relaxed);
 
     if (rt->scopes_free) {
         s = &rt->scopes[rt->scopes_free - 1];
@@ -35,8 +36,8 @@ static struct rn__scope *slot_take(struct rn_runtime *rt)
     return s;
 }
 
-int rn__scope_make(struct rn_runtime *rt, struct rn__scope *parent, uint64_t opener, unsigned flags, const struct rn_site *site,
-                   struct rn__scope **ret_scope)
+int rn__scope_make(struct rn_runtime *rt, struct rn__scope *parent, uint64_t opener, unsigned flags,
+                   const struct rn_site *site, struct rn__scope **ret_scope)
 {
     struct rn__scope *s;
 
@@ -79,7 +80,8 @@ void rn__scope_free(struct rn__scope *s)
     list_remove(&s->in_parent);
     list_remove(&s->in_opener);
     s->next_free = rt->scopes_free;
-    if (atomic_fetch_add(&s->gen, 1) < UINT32_MAX - 2) /* a slot whose generations are used up is retired */
+    if (atomic_fetch_add(&s->gen, 1) <
+        UINT32_MAX - 2) /* a slot whose generations are used up is retired */
         rt->scopes_free = (s->slot & RN__SLOT_MASK) + 1;
     atomic_fetch_sub(&rt->scopes_open, 1);
     rn__unlock(rt, &rt->tree);
@@ -88,10 +90,11 @@ void rn__scope_free(struct rn__scope *s)
 struct rn__scope *rn__scope_get(struct rn_scope h)
 {
     struct rn_runtime *rt = rn__rt();
-    uint32_t           index = h.slot & RN__SLOT_MASK;
-    struct rn__scope  *s;
+    uint32_t index = h.slot & RN__SLOT_MASK;
+    struct rn__scope *s;
 
-    if (!rt || h.slot >> RN__SLOT_BITS != rt->number || index >= atomic_load_explicit(&rt->scopes_end, memory_order_acquire))
+    if (!rt || h.slot >> RN__SLOT_BITS != rt->number ||
+        index >= atomic_load_explicit(&rt->scopes_end, memory_order_acquire))
         return NULL;
     s = &rt->scopes[index];
     return (h.gen & 1) && atomic_load(&s->gen) == h.gen ? s : NULL;
@@ -107,7 +110,7 @@ static struct rn_scope handle_of(const struct rn__scope *s)
     return (struct rn_scope){s->slot, atomic_load(&s->gen)};
 }
 
-/* ---- tasks come and go ------------------------------------------------------------------------------------------------- */
+/* ---- tasks come and go ----------------------------------------------------------------------- */
 
 void rn__scope_join(struct rn__scope *s, struct rn__task *t)
 {
@@ -119,7 +122,7 @@ void rn__scope_join(struct rn__scope *s, struct rn__task *t)
 
 void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result)
 {
-    bool          fail, wake;
+    bool fail, wake;
     struct rn__key waiter;
 
     rn__lock(s->rt, &s->rt->tree);
@@ -140,7 +143,7 @@ void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result)
         rn__ready(waiter.id);
 }
 
-/* ---- cancel ------------------------------------------------------------------------------------------------------------ */
+/* ---- cancel ---------------------------------------------------------------------------------- */
 
 /* Down the tree without recursion: a flag first, everywhere, then the words. */
 static struct rn__scope *tree_next(struct rn__scope *root, struct rn__scope *s)
@@ -158,22 +161,22 @@ static struct rn__scope *tree_next(struct rn__scope *root, struct rn__scope *s)
 void rn__scope_cancel(struct rn__scope *root)
 {
     struct rn_runtime *rt = root->rt;
-    struct rn__task   *t;
+    struct rn__task *t;
 
     rn__lock(rt, &rt->tree);
     for (struct rn__scope *s = root; s; s = tree_next(root, s))
         atomic_store(&s->cancelled, true);
     for (struct rn__scope *s = root; s; s = tree_next(root, s))
         LIST_EACH(t, &s->tasks, in_scope)
-            rn__task_cancel_wait(rt, t);
+    rn__task_cancel_wait(rt, t);
     rn__unlock(rt, &rt->tree);
 }
 
 int rn_task_cancel(struct rn_task task)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn__task   *t;
-    int                r = -EBADF;
+    struct rn__task *t;
+    int r = -EBADF;
 
     if (!rt || !task.id)
         return r;
@@ -188,13 +191,13 @@ int rn_task_cancel(struct rn_task task)
     return r;
 }
 
-/* ---- the public calls -------------------------------------------------------------------------------------------------- */
+/* ---- the public calls ------------------------------------------------------------------------ */
 
 int rn_scope_open_at(const struct rn_site *site, unsigned flags, struct rn_scope *ret_scope)
 {
-    struct rn__task  *t = rn__task_self();
+    struct rn__task *t = rn__task_self();
     struct rn__scope *s = NULL;
-    int               r;
+    int r;
 
     if (!t)
         return -EPERM;
@@ -217,7 +220,7 @@ struct rn_scope rn_scope_self(void)
 
 int rn_scope_deadline(struct rn_scope h, rn_time deadline)
 {
-    struct rn__scope  *s = rn__scope_get(h);
+    struct rn__scope *s = rn__scope_get(h);
     struct rn__worker *w = rn__worker_self();
 
     if (!s)
@@ -243,8 +246,9 @@ int rn_scope_cancel(struct rn_scope h)
 /* Wait until the scope is empty. Only its opener comes here, so there is one waiter at most. */
 static int scope_drain(struct rn__scope *s, const struct rn_site *site, bool uncancellable)
 {
-    struct rn__wait what = {.kind = RN_WAIT_SCOPE, .site = site, .slot = s->slot, .gen = atomic_load(&s->gen)};
-    unsigned        winner = 0;
+    struct rn__wait what = {
+        .kind = RN_WAIT_SCOPE, .site = site, .slot = s->slot, .gen = atomic_load(&s->gen)};
+    unsigned winner = 0;
 
     while (s->n_tasks > 0 && winner != RN__WIN_CANCEL) {
         s->waiter = rn__wait_begin();
@@ -269,7 +273,7 @@ static int scope_of_self(struct rn_scope h, struct rn__scope **ret_scope)
 int rn_scope_wait_at(const struct rn_site *site, struct rn_scope h)
 {
     struct rn__scope *s;
-    int               r = scope_of_self(h, &s);
+    int r = scope_of_self(h, &s);
 
     if (r < 0)
         return r;
@@ -292,7 +296,7 @@ static int scope_close(struct rn__scope *s, const struct rn_site *site)
 int rn_scope_close_at(const struct rn_site *site, struct rn_scope h)
 {
     struct rn__scope *s;
-    int               r = scope_of_self(h, &s);
+    int r = scope_of_self(h, &s);
 
     return r < 0 ? r : scope_close(s, site);
 }

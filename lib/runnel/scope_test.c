@@ -38,7 +38,7 @@ TASK_TEST(a_scope_returns_the_first_error_of_its_tasks)
 TASK_TEST(close_cancels_what_still_runs_and_waits_for_it)
 {
     struct rn_scope s;
-    _Atomic int     woken = 0;
+    _Atomic int woken = 0;
 
     OK(rn_scope_open(0, &s));
     for (int i = 0; i < 100; i++)
@@ -51,7 +51,7 @@ TASK_TEST(close_cancels_what_still_runs_and_waits_for_it)
 TASK_TEST(the_first_error_cancels_the_others_if_asked)
 {
     struct rn_scope s;
-    _Atomic int     woken = 0;
+    _Atomic int woken = 0;
 
     OK(rn_scope_open(RN_SCOPE_FAIL_FAST, &s));
     OK(rn_go(s, sleeps_for_ever, &woken, NULL, 0));
@@ -95,7 +95,7 @@ static int opens_inside(void *arg)
 TASK_TEST(a_cancel_goes_down_the_tree)
 {
     struct rn_scope s, beside;
-    _Atomic int     woken = 0;
+    _Atomic int woken = 0;
 
     OK(rn_scope_open(0, &s));
     OK(rn_scope_open(0, &beside));
@@ -123,7 +123,7 @@ TASK_TEST(what_a_task_leaves_open_is_closed_when_it_ends)
 {
     struct rn_scope s;
     struct rn_stats stats;
-    _Atomic int     woken = 0;
+    _Atomic int woken = 0;
 
     OK(rn_scope_open(0, &s));
     OK(rn_go(s, forgets_a_scope, &woken, NULL, 0));
@@ -155,7 +155,7 @@ TASK_TEST(only_its_opener_may_wait_for_a_scope)
 
 struct shielded {
     rn_time deadline, span;
-    int     inside, after;
+    int inside, after;
 };
 
 static int sleeps_shielded(void *arg)
@@ -219,11 +219,12 @@ TASK_TEST(an_error_climbs_from_scope_to_scope)
 TASK_TEST(one_task_can_be_cancelled_alone)
 {
     struct rn_scope s;
-    struct rn_task  one = {0};
-    _Atomic int     woken = 0, other = 0;
+    struct rn_task one = {0};
+    _Atomic int woken = 0, other = 0;
 
     OK(rn_scope_open(0, &s));
-    OK(rn_go_with(&(struct rn_task_options){.ret_task = &one}, s, sleeps_for_ever, &woken, NULL, 0));
+    OK(rn_go_with(&(struct rn_task_options){.ret_task = &one}, s, sleeps_for_ever, &woken, NULL,
+                  0));
     OK(rn_go(s, sleeps_for_ever, &other, NULL, 0));
     OK(rn_yield());
     OK(rn_task_cancel(one));

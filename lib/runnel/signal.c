@@ -1,4 +1,5 @@
-/* Signals through a signalfd: blocked for the whole process, read one at a time like any other descriptor. */
+/* Signals through a signalfd: blocked for the whole process, read one at a time like any other
+ * descriptor. */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -26,7 +27,7 @@ int rn_signals_open(const sigset_t *set, struct rn_fd *ret_fd)
 int rn_signals_wait(struct rn_fd fd, rn_time deadline)
 {
     struct signalfd_siginfo info;
-    ssize_t                 n = rn_fd_read(fd, &info, sizeof(info), deadline);
+    ssize_t n = rn_fd_read(fd, &info, sizeof(info), deadline);
 
     if (n < 0)
         return (int)n;

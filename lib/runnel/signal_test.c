@@ -9,7 +9,7 @@
 TASK_TEST(a_task_waits_for_signals_one_at_a_time)
 {
     struct rn_fd fd;
-    sigset_t     set;
+    sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
@@ -35,8 +35,8 @@ static int waits(void *arg)
 TASK_TEST(a_cancel_ends_the_wait_for_a_signal)
 {
     struct rn_scope s;
-    struct rn_fd    fd;
-    sigset_t        set;
+    struct rn_fd fd;
+    sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);

@@ -2,12 +2,14 @@
  *
  *      | guard | usable ...................................... top | guard | usable ...
  *
- * Pages are committed by touching them; huge pages are off, or one touched stack would cost 2 MiB. Guards are page-table markers
- * (MADV_GUARD_INSTALL, Linux 6.13), which cost no mapping; where the kernel or an emulator doesn't do it (the probe finds out),
- * mprotect, which costs two mappings each, until three quarters of vm.max_map_count are used; then -ENOMEM, never a stack
- * without its guard.
+ * Pages are committed by touching them; huge pages are off, or one touched stack would cost 2 MiB.
+ * Guards are page-table markers (MADV_GUARD_INSTALL, Linux 6.13), which cost no mapping; where the
+ * kernel or an emulator doesn't do it (the probe finds out), mprotect, which costs two mappings
+ * each, until three quarters of vm.max_map_count are used; then -ENOMEM, never a stack without its
+ * guard.
  *
- * A stack that was given back stays warm, last in first out, up to HOT_MAX of a class; the others lose their pages. Guards stay.
+ * A stack that was given back stays warm, last in first out, up to HOT_MAX of a class; the others
+ * lose their pages. Guards stay.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +28,7 @@
 enum { HOT_MAX = 256, COLOURS = 16, COLOUR_SIZE = 128 };
 
 static const struct {
-    size_t   size;
+    size_t size;
     uint32_t count;
 } classes[RN__STACK_CLASSES] = {
     [RN_STACK_16K] = {16 << 10, 1 << 20},
@@ -42,7 +44,8 @@ size_t rn__page_size(void)
 
 void *rn__reserve(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     if (p == MAP_FAILED)
         return NULL;
@@ -59,9 +62,9 @@ void rn__unreserve(void *p, size_t size)
 /* Does a guard keep even the kernel out? A write(2) from it into a pipe must say EFAULT. */
 static bool guard_holds(const void *page)
 {
-    int     fds[2];
+    int fds[2];
     ssize_t n;
-    int     r;
+    int r;
 
     if (rn_sys_pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
         return false;
@@ -75,8 +78,8 @@ static bool guard_holds(const void *page)
 static bool guards_by_madvise(void)
 {
     size_t page = rn__page_size();
-    char  *p = rn__reserve(2 * page);
-    bool   works;
+    char *p = rn__reserve(2 * page);
+    bool works;
 
     if (!p)
         return false;
@@ -88,8 +91,8 @@ static bool guards_by_madvise(void)
 
 static uint32_t max_map_count(void)
 {
-    char    text[32] = "";
-    int     fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    char text[32] = "";
+    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
     if (fd >= 0)
@@ -128,7 +131,7 @@ int rn__stacks_open(struct rn__stacks *s)
     *s = (struct rn__stacks){0};
     s->madvise_guards = guards_by_madvise();
     s->mprotect_guards_max = max_map_count() / 4 * 3 / 2;
-    for (unsigned class = 0; class < RN__STACK_CLASSES && r == 0; class++)
+    for (unsigned class = 0; class < RN__STACK_CLASSES && r == 0; class ++)
         r = slab_open(&s->slabs[class], class);
     if (r < 0)
         rn__stacks_close(s);
@@ -137,7 +140,7 @@ int rn__stacks_open(struct rn__stacks *s)
 
 void rn__stacks_close(struct rn__stacks *s)
 {
-    for (unsigned class = 0; class < RN__STACK_CLASSES; class++) {
+    for (unsigned class = 0; class < RN__STACK_CLASSES; class ++) {
         struct rn__slab *slab = &s->slabs[class];
 #ifdef RN__ASAN
         for (uint32_t i = 0; i < slab->count; i++)
@@ -153,7 +156,8 @@ static int guard_install(struct rn__stacks *s, char *page)
     if (s->madvise_guards)
         return rn__sys_madvise(page, rn__page_size(), MADV_GUARD_INSTALL);
     if (s->mprotect_guards >= s->mprotect_guards_max) {
-        static const char text[] = "runnel: no more stacks: their guard pages would use up vm.max_map_count (or use Linux 6.13)\n";
+        static const char text[] = "runnel: no more stacks: their guard pages would use up "
+                                   "vm.max_map_count (or use Linux 6.13)\n";
 
         (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
         return -ENOMEM;
@@ -168,7 +172,7 @@ static int guard_install(struct rn__stacks *s, char *page)
 static int slab_grow(struct rn__stacks *s, struct rn__slab *slab, uint32_t *ret_index)
 {
     char *base = slab->base + slab->count * slab->stack_size;
-    int   r;
+    int r;
 
     if (slab->count == slab->count_max)
         return -ENOMEM;
@@ -185,8 +189,8 @@ static int slab_grow(struct rn__stacks *s, struct rn__slab *slab, uint32_t *ret_
 int rn__stack_take(struct rn__stacks *s, enum rn_stack_class class, struct rn__stack *ret_stack)
 {
     struct rn__slab *slab = &s->slabs[class];
-    uint32_t         index = 0;
-    int              r;
+    uint32_t index = 0;
+    int r;
 
     if (slab->n_hot > 0) {
         index = slab->hot[--slab->n_hot];
@@ -198,7 +202,7 @@ int rn__stack_take(struct rn__stacks *s, enum rn_stack_class class, struct rn__s
             return r;
     }
     ret_stack->index = index;
-    ret_stack->class = (uint8_t)class;
+    ret_stack->class = (uint8_t) class;
     ret_stack->bottom = slab->base + index * slab->stack_size + rn__page_size();
     /* Coloured: tops at the same offset of their pages would all fall into the same cache sets. */
     ret_stack->top = slab->base + (index + 1) * slab->stack_size - (index % COLOURS) * COLOUR_SIZE;
@@ -219,14 +223,15 @@ void rn__stack_give(struct rn__stacks *s, const struct rn__stack *stack)
     slab->cold[slab->n_cold++] = stack->index;
 }
 
-bool rn__stacks_guard_hit(const struct rn__stacks *s, const void *addr, char **ret_top, size_t *ret_size, uint32_t *ret_index)
+bool rn__stacks_guard_hit(const struct rn__stacks *s, const void *addr, char **ret_top,
+                          size_t *ret_size, uint32_t *ret_index)
 {
     size_t page = rn__page_size();
 
-    for (unsigned class = 0; class < RN__STACK_CLASSES; class++) {
+    for (unsigned class = 0; class < RN__STACK_CLASSES; class ++) {
         const struct rn__slab *slab = &s->slabs[class];
-        uintptr_t              off = (uintptr_t)addr - (uintptr_t)slab->base;
-        uint32_t               index = (uint32_t)(off / classes[class].size);
+        uintptr_t off = (uintptr_t)addr - (uintptr_t)slab->base;
+        uint32_t index = (uint32_t)(off / classes[class].size);
 
         if (!slab->base || off >= slab->stack_size * slab->count)
             continue;

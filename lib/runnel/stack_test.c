@@ -8,20 +8,22 @@
 
 #include "core.h"
 
-static const size_t sizes[RN__STACK_CLASSES] = {
-    [RN_STACK_16K] = 16 << 10, [RN_STACK_64K] = 64 << 10, [RN_STACK_256K] = 256 << 10, [RN_STACK_1M] = 1 << 20};
+static const size_t sizes[RN__STACK_CLASSES] = {[RN_STACK_16K] = 16 << 10,
+                                                [RN_STACK_64K] = 64 << 10,
+                                                [RN_STACK_256K] = 256 << 10,
+                                                [RN_STACK_1M] = 1 << 20};
 
 TEST(a_stack_is_usable_to_its_guard_and_no_further)
 {
     struct rn__stacks s;
-    int               pipe_fds[2];
+    int pipe_fds[2];
 
     OK(rn__stacks_open(&s));
     OK(rn_sys_pipe2(pipe_fds, 0));
-    for (unsigned class = 0; class < RN__STACK_CLASSES; class++) {
+    for (unsigned class = 0; class < RN__STACK_CLASSES; class ++) {
         struct rn__stack st;
 
-        OK(rn__stack_take(&s, (enum rn_stack_class)class, &st));
+        OK(rn__stack_take(&s, (enum rn_stack_class) class, &st));
         LE((size_t)(st.top - st.bottom), sizes[class] - rn__page_size());
         memset(st.bottom, 1, (size_t)(st.top - st.bottom));
         ERR(rn_sys_write(pipe_fds[1], st.bottom - 1, 1), EFAULT);
@@ -37,7 +39,7 @@ TEST(a_stack_is_usable_to_its_guard_and_no_further)
 TEST(tops_of_neighbours_have_different_colours)
 {
     struct rn__stacks s;
-    struct rn__stack  a, b;
+    struct rn__stack a, b;
 
     OK(rn__stacks_open(&s));
     OK(rn__stack_take(&s, RN_STACK_64K, &a));
@@ -53,8 +55,8 @@ TEST(a_stack_beyond_the_warm_ones_loses_its_pages_but_keeps_its_guard)
 {
     enum { N = 300 };
     struct rn__stacks s;
-    struct rn__stack  st[N];
-    int               fds[2];
+    struct rn__stack st[N];
+    int fds[2];
 
     OK(rn__stacks_open(&s));
     OK(rn_sys_pipe2(fds, 0));
@@ -75,8 +77,8 @@ TEST(a_stack_beyond_the_warm_ones_loses_its_pages_but_keeps_its_guard)
 TEST(without_guard_markers_mprotect_does_until_the_mappings_run_out)
 {
     struct rn__stacks s;
-    struct rn__stack  st;
-    int               fds[2];
+    struct rn__stack st;
+    int fds[2];
 
     OK(rn__stacks_open(&s));
     OK(rn_sys_pipe2(fds, 0));
@@ -128,13 +130,16 @@ static int touches_nothing(void *arg)
 TASK_TEST(a_runtime_out_of_stacks_says_so_and_nothing_has_moved)
 {
     struct rn__stacks *stacks = &rn_runtime_self()->stacks;
-    uint32_t           real_max = stacks->slabs[RN_STACK_256K].count_max;
-    struct rn_scope    s;
+    uint32_t real_max = stacks->slabs[RN_STACK_256K].count_max;
+    struct rn_scope s;
 
     OK(rn_scope_open(0, &s));
     stacks->slabs[RN_STACK_256K].count_max = stacks->slabs[RN_STACK_256K].count;
-    ERR(rn_go_with(&(struct rn_task_options){.stack = RN_STACK_256K}, s, touches_nothing, NULL, NULL, 0), ENOMEM);
+    ERR(rn_go_with(&(struct rn_task_options){.stack = RN_STACK_256K}, s, touches_nothing, NULL,
+                   NULL, 0),
+        ENOMEM);
     stacks->slabs[RN_STACK_256K].count_max = real_max;
-    OK(rn_go_with(&(struct rn_task_options){.stack = RN_STACK_256K}, s, touches_nothing, NULL, NULL, 0));
+    OK(rn_go_with(&(struct rn_task_options){.stack = RN_STACK_256K}, s, touches_nothing, NULL, NULL,
+                  0));
     OK(rn_scope_close(s));
 }

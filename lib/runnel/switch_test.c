@@ -1,4 +1,5 @@
-/* The switch of stacks alone: no runtime, no harness, so that it also runs cross-compiled under an emulator. TAP on stdout. */
+/* The switch of stacks alone: no runtime, no harness, so that it also runs cross-compiled under an
+ * emulator. TAP on stdout. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,9 @@
 void *rn__switch(void **from_sp, void *to_sp, void *value);
 void *rn__switch_prepare(void *top, void (*fn)(void *value));
 
-static char  stacks[3][65536] __attribute__((aligned(64)));
+static char stacks[3][65536] __attribute__((aligned(64)));
 static void *main_sp, *sp[3];
-static int   failures;
+static int failures;
 
 static void check(int ok, int number, const char *what)
 {
@@ -40,15 +41,17 @@ static int values_travel(void)
     return sum == echo_sum;
 }
 
-/* More live values than there are caller-saved registers: some stay in callee-saved ones over each switch. */
-#define LIVE(T, expr)                                                                               \
-    T a0 = expr(0), a1 = expr(1), a2 = expr(2), a3 = expr(3), a4 = expr(4), a5 = expr(5), a6 = expr(6), a7 = expr(7), \
-      a8 = expr(8), a9 = expr(9), a10 = expr(10), a11 = expr(11)
-#define LIVE_OK(expr)                                                                               \
-    (a0 == expr(0) && a1 == expr(1) && a2 == expr(2) && a3 == expr(3) && a4 == expr(4) && a5 == expr(5) && a6 == expr(6) \
-     && a7 == expr(7) && a8 == expr(8) && a9 == expr(9) && a10 == expr(10) && a11 == expr(11))
+/* More live values than there are caller-saved registers: some stay in callee-saved ones over each
+ * switch. */
+#define LIVE(T, expr)                                                                              \
+    T a0 = expr(0), a1 = expr(1), a2 = expr(2), a3 = expr(3), a4 = expr(4), a5 = expr(5),          \
+      a6 = expr(6), a7 = expr(7), a8 = expr(8), a9 = expr(9), a10 = expr(10), a11 = expr(11)
+#define LIVE_OK(expr)                                                                              \
+    (a0 == expr(0) && a1 == expr(1) && a2 == expr(2) && a3 == expr(3) && a4 == expr(4) &&          \
+     a5 == expr(5) && a6 == expr(6) && a7 == expr(7) && a8 == expr(8) && a9 == expr(9) &&          \
+     a10 == expr(10) && a11 == expr(11))
 #define INTEGER(i) ((uint64_t)seed * 1000003u + (i))
-#define REAL(i)    ((double)seed * 1.5 + (i))
+#define REAL(i) ((double)seed * 1.5 + (i))
 
 __attribute__((noinline)) static int integers_live(uint64_t seed, void **from, void **to)
 {
@@ -92,7 +95,7 @@ static int aligned, chain_length;
 __attribute__((noinline)) static int chain_walk(void)
 {
     void **frame = __builtin_frame_address(0);
-    int    n = 0;
+    int n = 0;
 
     for (; frame && n < 100; frame = *frame)
         n++;
@@ -113,7 +116,8 @@ static void looks_around(void *value)
 
 static int entry_is_aligned(void)
 {
-    sp[2] = rn__switch_prepare(stacks[2] + sizeof(stacks[2]) - 8, looks_around); /* an odd top is put right */
+    sp[2] = rn__switch_prepare(stacks[2] + sizeof(stacks[2]) - 8,
+                               looks_around); /* an odd top is put right */
     rn__switch(&main_sp, sp[2], NULL);
     return aligned;
 }
@@ -124,6 +128,7 @@ int main(void)
     check(values_travel(), 1, "values travel both ways");
     check(registers_survive(), 2, "callee saved registers survive");
     check(entry_is_aligned(), 3, "a new stack begins aligned");
-    check(chain_length >= 2 && chain_length < 8, 4, "the chain of frames ends where the stack began");
+    check(chain_length >= 2 && chain_length < 8, 4,
+          "the chain of frames ends where the stack began");
     return failures != 0;
 }

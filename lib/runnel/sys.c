@@ -1,7 +1,9 @@
-/* The one door for system calls: count, perhaps fail on purpose, call, turn errno into -errno at once.
+/* The one door for system calls: count, perhaps fail on purpose, call, turn errno into -errno at
+ * once.
  *
- * Each thread counts in a table of its own (relaxed stores by one writer); tables are never freed, a thread that ends leaves its
- * table, with what it counted, to the next. Faults cost one load while none is set.
+ * Each thread counts in a table of its own (relaxed stores by one writer); tables are never freed,
+ * a thread that ends leaves its table, with what it counted, to the next. Faults cost one load
+ * while none is set.
  *
  *      RN_FAULT=accept4:EMFILE:0.01,send:EPIPE:0.001    RN_FAULT_SEED=7
  */
@@ -26,14 +28,14 @@
 
 struct rn__thread_counts {
     struct rn__thread_counts *next;
-    _Atomic bool              used;
-    _Atomic uint64_t          calls[RN_SYS_MAX];
-    _Atomic uint64_t          errors[RN_SYS_MAX][RN_SYS_ERRNO_MAX];
+    _Atomic bool used;
+    _Atomic uint64_t calls[RN_SYS_MAX];
+    _Atomic uint64_t errors[RN_SYS_MAX][RN_SYS_ERRNO_MAX];
 };
 
 static _Atomic(struct rn__thread_counts *) all_counts;
-static pthread_key_t                       counts_key;
-static pthread_once_t                      counts_once = PTHREAD_ONCE_INIT;
+static pthread_key_t counts_key;
+static pthread_once_t counts_once = PTHREAD_ONCE_INIT;
 
 static const char *const names[RN_SYS_MAX] = {
 #define X(name) #name,
@@ -46,7 +48,7 @@ const char *rn_sys_name(enum rn_syscall call)
     return (unsigned)call < RN_SYS_MAX ? names[call] : "?";
 }
 
-/* ---- counting ---------------------------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 static void counts_give_back(void *arg)
 {
@@ -107,18 +109,19 @@ void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX])
         for (unsigned i = 0; i < RN_SYS_MAX; i++) {
             ret_counts[i].calls += atomic_load_explicit(&c->calls[i], memory_order_relaxed);
             for (unsigned e = 0; e < RN_SYS_ERRNO_MAX; e++)
-                ret_counts[i].errors[e] += atomic_load_explicit(&c->errors[i][e], memory_order_relaxed);
+                ret_counts[i].errors[e] +=
+                    atomic_load_explicit(&c->errors[i][e], memory_order_relaxed);
         }
 }
 
-/* ---- faults ------------------------------------------------------------------------------------------------------------ */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static struct {
-    _Atomic bool     any;
+    _Atomic bool any;
     _Atomic uint64_t random;
     struct {
-        _Atomic int      error;
-        _Atomic int64_t  times; /* < 0: always */
+        _Atomic int error;
+        _Atomic int64_t times;   /* < 0: always */
         _Atomic uint32_t chance; /* of 2^32; 0: certain */
     } call[RN_SYS_MAX];
 } faults;
@@ -145,7 +148,7 @@ static uint32_t fault_random(void)
 
 static int fault_of(enum rn_syscall call)
 {
-    int64_t  times;
+    int64_t times;
     uint32_t chance;
 
     if (!atomic_load_explicit(&faults.any, memory_order_relaxed))
@@ -174,16 +177,18 @@ static int errno_by_name(const char *name)
 
 static void fault_parse(char *item)
 {
-    char  *save = NULL;
-    char  *call = strtok_r(item, ":", &save);
-    char  *error = strtok_r(NULL, ":", &save);
-    char  *chance = strtok_r(NULL, ":", &save);
+    char *save = NULL;
+    char *call = strtok_r(item, ":", &save);
+    char *error = strtok_r(NULL, ":", &save);
+    char *chance = strtok_r(NULL, ":", &save);
     double p = chance ? strtod(chance, NULL) : 1;
 
     for (unsigned i = 0; call && error && i < RN_SYS_MAX; i++)
         if (strcmp(names[i], call) == 0) {
             rn_fault_set((enum rn_syscall)i, errno_by_name(error), -1);
-            atomic_store(&faults.call[i].chance, p >= 1 ? 0 : p <= 0 ? 1 : (uint32_t)(p * 4294967295.0));
+            atomic_store(&faults.call[i].chance, p >= 1   ? 0
+                                                 : p <= 0 ? 1
+                                                          : (uint32_t)(p * 4294967295.0));
         }
 }
 
@@ -191,7 +196,7 @@ static void faults_read_env(void)
 {
     const char *text = getenv("RN_FAULT");
     const char *seed = getenv("RN_FAULT_SEED");
-    char       *copy, *save = NULL;
+    char *copy, *save = NULL;
 
     atomic_store(&faults.random, seed ? strtoull(seed, NULL, 0) : 1);
     if (!text || !(copy = strdup(text)))
@@ -206,18 +211,18 @@ void rn__faults_from_env(void)
     pthread_once(&faults_once, faults_read_env);
 }
 
-/* ---- the calls --------------------------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 /* One call: its fault, or the call itself, counted, as 0/count or -errno. */
-#define DOOR(name, expr)                                                                            \
-    __extension__({                                                                                 \
-        ssize_t door_r = fault_of(RN_SYS_##name);                                                   \
-        if (door_r == 0) {                                                                          \
-            door_r = (expr);                                                                        \
-            if (door_r < 0)                                                                         \
-                door_r = -errno;                                                                    \
-        }                                                                                           \
-        counted(RN_SYS_##name, door_r);                                                             \
+#define DOOR(name, expr)                                                                           \
+    __extension__({                                                                                \
+        ssize_t door_r = fault_of(RN_SYS_##name);                                                  \
+        if (door_r == 0) {                                                                         \
+            door_r = (expr);                                                                       \
+            if (door_r < 0)                                                                        \
+                door_r = -errno;                                                                   \
+        }                                                                                          \
+        counted(RN_SYS_##name, door_r);                                                            \
     })
 
 ssize_t rn_sys_read(int fd, void *buf, size_t n)
@@ -354,7 +359,7 @@ int rn_sys_pipe2(int ret_fds[2], int flags)
     return (int)DOOR(pipe2, pipe2(ret_fds, flags));
 }
 
-/* ---- only for runnel --------------------------------------------------------------------------------------------------- */
+/* ---- only for runnel ------------------------------------------------------------------------- */
 
 int rn__sys_epoll_create1(int flags)
 {
@@ -379,7 +384,7 @@ static int epoll_wait_ms(int epoll, struct epoll_event *events, int n, rn_time t
 static int epoll_wait_ns(int epoll, struct epoll_event *events, int n, rn_time timeout)
 {
     struct timespec ts = {timeout / RN_S, timeout % RN_S};
-    long            r;
+    long r;
 
     if (atomic_load_explicit(&without_pwait2, memory_order_relaxed))
         return epoll_wait_ms(epoll, events, n, timeout);

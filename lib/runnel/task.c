@@ -1,8 +1,9 @@
 /* Tasks: birth, end, and what a task can ask about itself.
  *
- * A spawn takes a stack and an id, and moves the end-points; only if all of it went well does the task join its scope and a queue.
- * On the way out, still on its own stack and as itself, a task closes what it left open: scopes (which waits for their tasks),
- * descriptors, end-points. The rest of its end happens on the scheduler's stack.
+ * A spawn takes a stack and an id, and moves the end-points; only if all of it went well does the
+ * task join its scope and a queue. On the way out, still on its own stack and as itself, a task
+ * closes what it left open: scopes (which waits for their tasks), descriptors, end-points. The rest
+ * of its end happens on the scheduler's stack.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,7 +27,7 @@ uint64_t rn__task_owner(const struct rn__task *t)
     return rn__owner(RN__OWNER_TASK, t->id, t->gen);
 }
 
-/* ---- shields and cancellation ------------------------------------------------------------------------------------------ */
+/* ---- shields and cancellation ---------------------------------------------------------------- */
 
 bool rn__task_shielded(const struct rn__task *t)
 {
@@ -43,12 +44,13 @@ bool rn__task_shielded(const struct rn__task *t)
 
 bool rn__task_cancelled(const struct rn__task *t)
 {
-    return (atomic_load(&t->scope->cancelled) || atomic_load(&t->cancelled)) && !rn__task_shielded(t);
+    return (atomic_load(&t->scope->cancelled) || atomic_load(&t->cancelled)) &&
+           !rn__task_shielded(t);
 }
 
 void rn__task_cancel_wait(struct rn_runtime *rt, struct rn__task *t)
 {
-    uint64_t       v = atomic_load(&rt->words[rn__word_index(t->id)]);
+    uint64_t v = atomic_load(&rt->words[rn__word_index(t->id)]);
     struct rn__key key = {t->id, rn__word_epoch(v)};
 
     if (rn__word_winner(v) != RN__WIN_OPEN || rn__word_state(v) != RN_TASK_PARKED)
@@ -91,7 +93,7 @@ void rn_shield_end(void)
     t->n_shields--;
 }
 
-/* ---- birth and end ----------------------------------------------------------------------------------------------------- */
+/* ---- birth and end --------------------------------------------------------------------------- */
 
 static int id_take(struct rn_runtime *rt, uint32_t *ret_id)
 {
@@ -131,12 +133,13 @@ static void task_main(void *arg)
 /* The struct at the top of the stack, in state FREE: nobody else sees it yet. */
 static struct rn__task *task_make(struct rn_runtime *rt, const struct rn__stack *stack, uint32_t id)
 {
-    struct rn__task  *t = rn__task_below(stack->top);
+    struct rn__task *t = rn__task_below(stack->top);
     _Atomic uint64_t *word = &rt->words[rn__word_index(id)];
-    uint64_t          epoch = (rn__word_epoch(atomic_load(word)) + 1) & RN__EPOCH_MASK;
+    uint64_t epoch = (rn__word_epoch(atomic_load(word)) + 1) & RN__EPOCH_MASK;
 
     rn__san_acquire(stack->bottom);
-    *t = (struct rn__task){.magic = RN__TASK_MAGIC, .id = id, .gen = (uint32_t)epoch & 0xfffffff, .stack = *stack};
+    *t = (struct rn__task){
+        .magic = RN__TASK_MAGIC, .id = id, .gen = (uint32_t)epoch & 0xfffffff, .stack = *stack};
     list_init(&t->opened);
     rn__san_stack_begin(&t->san, stack->bottom, (size_t)((char *)t - stack->bottom));
     t->sp = rn__switch_prepare(t, task_main);
@@ -161,8 +164,8 @@ static void task_unmake(struct rn_runtime *rt, struct rn__task *t)
 static int task_new(struct rn_runtime *rt, enum rn_stack_class class, struct rn__task **ret_task)
 {
     struct rn__stack stack;
-    uint32_t         id = 0;
-    int              r;
+    uint32_t id = 0;
+    int r;
 
     if (rt->n_tasks >= RN__SAN_TASKS_MAX)
         return -ENOMEM;
@@ -179,12 +182,13 @@ static int task_new(struct rn_runtime *rt, enum rn_stack_class class, struct rn_
     return 0;
 }
 
-int rn__task_spawn(struct rn_runtime *rt, const struct rn_site *site, const char *name, const struct rn_task_options *options,
-                   struct rn__scope *scope, int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n)
+int rn__task_spawn(struct rn_runtime *rt, const struct rn_site *site, const char *name,
+                   const struct rn_task_options *options, struct rn__scope *scope,
+                   int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n)
 {
     struct rn__worker *w = rn__worker_self();
-    struct rn__task   *t = NULL;
-    int                r;
+    struct rn__task *t = NULL;
+    int r;
 
     if (options && (unsigned)options->stack >= RN__STACK_CLASSES)
         return -EINVAL;
@@ -219,16 +223,18 @@ int rn__task_spawn(struct rn_runtime *rt, const struct rn_site *site, const char
     rn__count(&w->counts.started);
     rn__san_release(t);
     atomic_store(&rt->words[rn__word_index(t->id)],
-                 rn__word(RN_TASK_RUNNABLE, RN__WIN_NONE, rn__word_epoch(atomic_load(&rt->words[rn__word_index(t->id)]))));
+                 rn__word(RN_TASK_RUNNABLE, RN__WIN_NONE,
+                          rn__word_epoch(atomic_load(&rt->words[rn__word_index(t->id)]))));
     rn__run_queue(t, false);
     return 0;
 }
 
-int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_options *options, struct rn_scope scope,
-             int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n)
+int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_options *options,
+             struct rn_scope scope, int (*fn)(void *arg), void *arg, const struct rn_end ends[],
+             size_t n)
 {
     struct rn_runtime *rt = rn__rt();
-    struct rn__scope  *s;
+    struct rn__scope *s;
 
     if (!rt)
         return -EPERM;
@@ -241,9 +247,9 @@ int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_
 void rn__task_finish(struct rn__task *t)
 {
     struct rn_runtime *rt = t->home->rt;
-    struct rn__scope  *scope = t->scope;
-    _Atomic uint64_t  *word = &rt->words[rn__word_index(t->id)];
-    int                result = t->result;
+    struct rn__scope *scope = t->scope;
+    _Atomic uint64_t *word = &rt->words[rn__word_index(t->id)];
+    int result = t->result;
 
     atomic_store(word, rn__word(RN_TASK_FREE, RN__WIN_NONE, rn__word_epoch(atomic_load(word)) + 1));
     rn__scope_part(scope, t, result);
@@ -252,7 +258,7 @@ void rn__task_finish(struct rn__task *t)
     rn__unlock(rt, &rt->tree);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static void yield(struct rn__worker *w)
 {

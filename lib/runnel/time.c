@@ -1,9 +1,10 @@
 /* Time: one hierarchical wheel per worker.
  *
- * A tick is 2^16 ns (65 us), in `sim` one ns; a level has 64 slots, each as wide as the whole level below. A timer lies on the level
- * of the highest 6-bit digit in which its tick differs from `now`, so arming and disarming are O(1), and it moves down at most
- * once a level. Ticks are rounded up: no timer fires early. A bit of `occupied` may outlive the last timer of its slot; the
- * next search clears it.
+ * A tick is 2^16 ns (65 us), in `sim` one ns; a level has 64 slots, each as wide as the whole level
+ * below. A timer lies on the level of the highest 6-bit digit in which its tick differs from `now`,
+ * so arming and disarming are O(1), and it moves down at most once a level. Ticks are rounded up:
+ * no timer fires early. A bit of `occupied` may outlive the last timer of its slot; the next search
+ * clears it.
  *
  * Deadlines of tasks and timers of callbacks are the same struct; only what fires differs.
  */
@@ -62,7 +63,8 @@ static void armed_add(struct rn__wheel *w, int64_t n)
     atomic_store_explicit(&w->armed, armed + (uint64_t)n, memory_order_relaxed);
 }
 
-void rn__wheel_arm(struct rn__wheel *w, struct rn_timer *timer, rn_time when, void (*fn)(struct rn_timer *timer))
+void rn__wheel_arm(struct rn__wheel *w, struct rn_timer *timer, rn_time when,
+                   void (*fn)(struct rn_timer *timer))
 {
     if (timer->prev)
         unlink_timer(timer);
@@ -81,8 +83,8 @@ void rn__wheel_disarm(struct rn__wheel *w, struct rn_timer *timer)
     armed_add(w, -1);
 }
 
-/* The first slot with timers, lowest level first: a slot of a lower level always comes before those of the higher. Returns the
- * tick at which it begins, UINT64_MAX when the wheel is empty. */
+/* The first slot with timers, lowest level first: a slot of a lower level always comes before those
+ * of the higher. Returns the tick at which it begins, UINT64_MAX when the wheel is empty. */
 static uint64_t wheel_first(struct rn__wheel *w, unsigned *ret_level, unsigned *ret_slot)
 {
     for (unsigned level = 0; level < RN__WHEEL_LEVELS; level++) {
@@ -115,7 +117,8 @@ rn_time rn__wheel_next(struct rn__wheel *w)
     return tick > (uint64_t)INT64_MAX >> w->shift ? RN_FOREVER : (rn_time)(tick << w->shift);
 }
 
-/* Timers of one slot are linked newest first: turn the list round, so that equals fire in the order of their arming. */
+/* Timers of one slot are linked newest first: turn the list round, so that equals fire in the order
+ * of their arming. */
 static void slot_move(struct rn_timer **from, struct rn_timer **to)
 {
     struct rn_timer *timer;

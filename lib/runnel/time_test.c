@@ -9,8 +9,8 @@ enum { TIMERS = 500 };
 
 struct probe {
     struct rn_timer timer;
-    rn_time         when;
-    unsigned        fired;
+    rn_time when;
+    unsigned fired;
 };
 static rn_time wheel_now;
 static unsigned fired_total;
@@ -39,9 +39,9 @@ static rn_time span(uint64_t *state)
 static void wheel_against_truth(bool exact, uint64_t seed)
 {
     static struct rn__wheel w;
-    struct probe           *p = calloc(TIMERS, sizeof(*p));
-    rn_time                 lag = exact ? 0 : 1 << 16;
-    unsigned                due = 0;
+    struct probe *p = calloc(TIMERS, sizeof(*p));
+    rn_time lag = exact ? 0 : 1 << 16;
+    unsigned due = 0;
 
     wheel_now = 12345678;
     fired_total = 0;
@@ -107,7 +107,7 @@ TASK_TEST(a_callback_may_disarm_a_timer_of_the_same_moment)
 
 static struct {
     struct rn_timer timer;
-    int             left;
+    int left;
 } again;
 
 static void rearm(struct rn_timer *timer)

@@ -1,8 +1,9 @@
 /* Records of tasks and scopes for other threads: copies that are consistent in themselves.
  *
- * A task's record lies on its stack, which is never unmapped but may be somebody else's a moment later. So the state word is read
- * before and after the copy: the same word with the same epoch says that the task was parked (or not) all the while. Of a task
- * that runs only what was set at its birth is worth anything. Given up after TRIES, for a task that never stands still.
+ * A task's record lies on its stack, which is never unmapped but may be somebody else's a moment
+ * later. So the state word is read before and after the copy: the same word with the same epoch
+ * says that the task was parked (or not) all the while. Of a task that runs only what was set at
+ * its birth is worth anything. Given up after TRIES, for a task that never stands still.
  */
 #include "core.h"
 
@@ -23,7 +24,8 @@ static enum rn_task_state public_state(unsigned state)
     return state == RN__TASK_READIED ? RN_TASK_RUNNABLE : (enum rn_task_state)state;
 }
 
-static void view_copy(const struct rn__task *t, const struct rn__scope *scope, uint64_t word, struct rn__task_view *v)
+static void view_copy(const struct rn__task *t, const struct rn__scope *scope, uint64_t word,
+                      struct rn__task_view *v)
 {
     bool parked = rn__word_state(word) == RN_TASK_PARKED;
 
@@ -42,8 +44,9 @@ static void view_copy(const struct rn__task *t, const struct rn__scope *scope, u
     v->wait = t->wait;
     v->deadline = t->deadline;
     v->since = t->since;
-    v->woken = rn__word_winner(word) != RN__WIN_OPEN
-               || (!t->uncancellable && (atomic_load(&scope->cancelled) || atomic_load(&t->cancelled)));
+    v->woken =
+        rn__word_winner(word) != RN__WIN_OPEN ||
+        (!t->uncancellable && (atomic_load(&scope->cancelled) || atomic_load(&t->cancelled)));
 }
 
 bool rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_view *ret_view)
@@ -53,8 +56,8 @@ bool rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_vie
     if (id == 0 || id >= rn__tasks_end(rt))
         return false;
     for (unsigned i = 0; i < TRIES; i++) {
-        uint64_t                before = atomic_load_explicit(word, memory_order_acquire);
-        const struct rn__task  *t = __atomic_load_n(&rt->tasks[id], __ATOMIC_RELAXED);
+        uint64_t before = atomic_load_explicit(word, memory_order_acquire);
+        const struct rn__task *t = __atomic_load_n(&rt->tasks[id], __ATOMIC_RELAXED);
         const struct rn__scope *scope = t ? __atomic_load_n(&t->scope, __ATOMIC_RELAXED) : NULL;
 
         if (rn__word_state(before) == RN_TASK_FREE || !scope)
@@ -70,7 +73,7 @@ bool rn__task_view(const struct rn_runtime *rt, uint32_t id, struct rn__task_vie
 bool rn__scope_view(const struct rn_runtime *rt, uint32_t slot, struct rn__scope_view *ret_view)
 {
     const struct rn__scope *s = &rt->scopes[slot];
-    uint32_t                gen;
+    uint32_t gen;
     const struct rn__scope *parent;
 
     if (slot >= rn__scopes_end(rt))

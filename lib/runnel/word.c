@@ -1,10 +1,12 @@
-/* The state word: begin, claim, ready, park. The protocol is in internal.h; the model is {cancel sets the flag, then walks the
- * words} against {a park publishes PARKED, then looks at the flag}, both seq_cst as soon as a second thread works here (`shared`).
+/* The state word: begin, claim, ready, park. The protocol is in internal.h; the model is {cancel
+ * sets the flag, then walks the words} against {a park publishes PARKED, then looks at the flag},
+ * both seq_cst as soon as a second thread works here (`shared`).
  *
  *      RUNNING --park, committed--> PARKED --ready--> RUNNABLE --run--> RUNNING
  *         \--ready before the commit--> READIED --commit--> RUNNABLE
  *
- * Ids are permuted into the array so that tasks started one after the other have their words in different cache lines.
+ * Ids are permuted into the array so that tasks started one after the other have their words in
+ * different cache lines.
  */
 #include "core.h"
 
@@ -13,8 +15,10 @@ static _Atomic uint64_t *word_at(const struct rn_runtime *rt, uint32_t id)
     return &rt->words[rn__word_index(id)];
 }
 
-/* Compare and exchange; without the lock prefix as long as only this thread works here (posts of others come by the inbox). */
-static bool word_swap(const struct rn_runtime *rt, _Atomic uint64_t *word, uint64_t *expected, uint64_t next)
+/* Compare and exchange; without the lock prefix as long as only this thread works here (posts of
+ * others come by the inbox). */
+static bool word_swap(const struct rn_runtime *rt, _Atomic uint64_t *word, uint64_t *expected,
+                      uint64_t next)
 {
     uint64_t v;
 
@@ -32,23 +36,26 @@ static bool word_swap(const struct rn_runtime *rt, _Atomic uint64_t *word, uint6
 struct rn__key rn__wait_begin(void)
 {
     struct rn__worker *w = rn__worker_self();
-    struct rn__task   *t = w->current;
-    _Atomic uint64_t  *word = word_at(w->rt, t->id);
-    uint64_t           epoch = (rn__word_epoch(atomic_load_explicit(word, memory_order_relaxed)) + 1) & RN__EPOCH_MASK;
+    struct rn__task *t = w->current;
+    _Atomic uint64_t *word = word_at(w->rt, t->id);
+    uint64_t epoch =
+        (rn__word_epoch(atomic_load_explicit(word, memory_order_relaxed)) + 1) & RN__EPOCH_MASK;
 
-    atomic_store_explicit(word, rn__word(RN_TASK_RUNNING, RN__WIN_OPEN, epoch), memory_order_release);
+    atomic_store_explicit(word, rn__word(RN_TASK_RUNNING, RN__WIN_OPEN, epoch),
+                          memory_order_release);
     return (struct rn__key){t->id, epoch};
 }
 
 void rn__wait_abandon(void)
 {
     struct rn__worker *w = rn__worker_self();
-    _Atomic uint64_t  *word = word_at(w->rt, w->current->id);
+    _Atomic uint64_t *word = word_at(w->rt, w->current->id);
 
-    atomic_store_explicit(word,
-                          rn__word(RN_TASK_RUNNING, RN__WIN_NONE,
-                                   rn__word_epoch(atomic_load_explicit(word, memory_order_relaxed))),
-                          memory_order_release);
+    atomic_store_explicit(
+        word,
+        rn__word(RN_TASK_RUNNING, RN__WIN_NONE,
+                 rn__word_epoch(atomic_load_explicit(word, memory_order_relaxed))),
+        memory_order_release);
 }
 
 bool rn__open(struct rn__key key)
@@ -61,7 +68,7 @@ bool rn__open(struct rn__key key)
 static bool claim(struct rn_runtime *rt, struct rn__key key, unsigned winner)
 {
     _Atomic uint64_t *word = word_at(rt, key.id);
-    uint64_t          v = atomic_load_explicit(word, memory_order_acquire);
+    uint64_t v = atomic_load_explicit(word, memory_order_acquire);
 
     while (rn__word_epoch(v) == key.epoch && rn__word_winner(v) == RN__WIN_OPEN)
         if (word_swap(rt, word, &v, rn__word(rn__word_state(v), winner, key.epoch)))
@@ -77,14 +84,15 @@ bool rn__claim(struct rn__key key, unsigned winner)
 void rn__ready(uint32_t id)
 {
     struct rn_runtime *rt = rn__rt();
-    _Atomic uint64_t  *word = word_at(rt, id);
-    uint64_t           v = atomic_load_explicit(word, memory_order_acquire);
-    struct rn__task   *t = rt->tasks[id];
+    _Atomic uint64_t *word = word_at(rt, id);
+    uint64_t v = atomic_load_explicit(word, memory_order_acquire);
+    struct rn__task *t = rt->tasks[id];
 
     rn__san_release(t);
     for (;;) {
-        bool     parked = rn__word_state(v) == RN_TASK_PARKED;
-        uint64_t next = rn__word(parked ? RN_TASK_RUNNABLE : RN__TASK_READIED, rn__word_winner(v), rn__word_epoch(v));
+        bool parked = rn__word_state(v) == RN_TASK_PARKED;
+        uint64_t next = rn__word(parked ? RN_TASK_RUNNABLE : RN__TASK_READIED, rn__word_winner(v),
+                                 rn__word_epoch(v));
 
         rn_assert(parked || rn__word_state(v) == RN_TASK_RUNNING);
         if (!word_swap(rt, word, &v, next))
@@ -98,24 +106,29 @@ void rn__ready(uint32_t id)
 void rn__park_commit(struct rn__task *t)
 {
     struct rn_runtime *rt = t->home->rt;
-    _Atomic uint64_t  *word = word_at(rt, t->id);
-    uint64_t           v = atomic_load_explicit(word, memory_order_acquire);
+    _Atomic uint64_t *word = word_at(rt, t->id);
+    uint64_t v = atomic_load_explicit(word, memory_order_acquire);
 
     while (rn__word_state(v) == RN_TASK_RUNNING)
-        if (word_swap(rt, word, &v, rn__word(RN_TASK_PARKED, rn__word_winner(v), rn__word_epoch(v)))) {
-            if (!t->uncancellable && rn__task_cancelled(t)
-                && claim(rt, (struct rn__key){t->id, rn__word_epoch(v)}, RN__WIN_CANCEL)) {
-                atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, RN__WIN_CANCEL, rn__word_epoch(v)), memory_order_release);
+        if (word_swap(rt, word, &v,
+                      rn__word(RN_TASK_PARKED, rn__word_winner(v), rn__word_epoch(v)))) {
+            if (!t->uncancellable && rn__task_cancelled(t) &&
+                claim(rt, (struct rn__key){t->id, rn__word_epoch(v)}, RN__WIN_CANCEL)) {
+                atomic_store_explicit(word,
+                                      rn__word(RN_TASK_RUNNABLE, RN__WIN_CANCEL, rn__word_epoch(v)),
+                                      memory_order_release);
                 rn__run_queue(t, false);
             }
             return;
         }
     rn_assert(rn__word_state(v) == RN__TASK_READIED);
-    atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, rn__word_winner(v), rn__word_epoch(v)), memory_order_release);
+    atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, rn__word_winner(v), rn__word_epoch(v)),
+                          memory_order_release);
     rn__run_queue(t, true);
 }
 
-/* When the park has to be looked at again: its deadline, or the end of the shield if that comes first. */
+/* When the park has to be looked at again: its deadline, or the end of the shield if that comes
+ * first. */
 static rn_time park_timer_at(const struct rn__task *t)
 {
     rn_time when = t->deadline;
@@ -130,10 +143,10 @@ static rn_time park_timer_at(const struct rn__task *t)
 
 void rn__task_timer_fired(struct rn_timer *timer)
 {
-    struct rn__task   *t = LIST_ENTRY(timer, struct rn__task, timer);
+    struct rn__task *t = LIST_ENTRY(timer, struct rn__task, timer);
     struct rn_runtime *rt = t->home->rt;
-    rn_time            fired = timer->when;
-    struct rn__key     key = {t->id, rn__word_epoch(atomic_load(word_at(rt, t->id)))};
+    rn_time fired = timer->when;
+    struct rn__key key = {t->id, rn__word_epoch(atomic_load(word_at(rt, t->id)))};
 
     if (fired >= t->deadline) {
         if (claim(rt, key, RN__WIN_TIMER))
@@ -151,10 +164,10 @@ void rn__task_timer_fired(struct rn_timer *timer)
 unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancellable)
 {
     struct rn__worker *w = rn__worker_self();
-    struct rn__task   *t = w->current;
-    _Atomic uint64_t  *word = word_at(w->rt, t->id);
-    rn_time            timer_at;
-    uint64_t           v;
+    struct rn__task *t = w->current;
+    _Atomic uint64_t *word = word_at(w->rt, t->id);
+    rn_time timer_at;
+    uint64_t v;
 
     t->wait = *what;
     t->deadline = deadline;
@@ -172,7 +185,8 @@ unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancella
     rn__san_acquire(t);
     rn__wheel_disarm(&w->loop.wheel, &t->timer);
     v = atomic_load_explicit(word, memory_order_acquire);
-    atomic_store_explicit(word, rn__word(RN_TASK_RUNNING, RN__WIN_NONE, rn__word_epoch(v)), memory_order_release);
+    atomic_store_explicit(word, rn__word(RN_TASK_RUNNING, RN__WIN_NONE, rn__word_epoch(v)),
+                          memory_order_release);
     t->wait.kind = RN_WAIT_NONE;
     return rn__word_winner(v);
 }

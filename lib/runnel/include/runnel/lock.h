@@ -1,14 +1,20 @@
 /* A short lock for plain data that several workers touch: a few dozen instructions, never held over anything that suspends, blocks
- * or calls back. Tasks and callbacks may take it. (Between tasks that may wait, use a channel.) With one worker and no second
- * thread it costs a plain store. */
+ * or calls back. Tasks, callbacks, blocking jobs and plain threads may take it. (Between tasks that may wait, use a
+ * channel.) Uncontended it costs one atomic exchange each way. */
 #pragma once
 
+#ifndef __cplusplus
 #include <stdatomic.h>
+#endif
 
 #include <runnel/base.h>
 
 struct rn_lock {
+#ifdef __cplusplus
+    uint32_t word; /* only the library touches it */
+#else
     _Atomic uint32_t word;
+#endif
 };
 
 RN_API void rn_lock_acquire(struct rn_lock *lock);

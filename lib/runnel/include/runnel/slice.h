@@ -14,7 +14,7 @@ struct rn_slice {
 
 static inline struct rn_slice rn_slice(const void *data, size_t len)
 {
-    return (struct rn_slice){data, len};
+    return (struct rn_slice){(const uint8_t *)data, len};
 }
 
 static inline struct rn_slice rn_slice_str(const char *s)
