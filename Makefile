@@ -2,27 +2,31 @@
 MAKEFLAGS += --no-print-directory
 BUILD ?= build
 PYTHON := /usr/bin/python3
+SUITE = { tools/build $(1) $(2) || { echo "the build failed: see above" >&2; echo "0 passed, 1 failed, 0 skipped"; exit 1; }; } && \
+	$(PYTHON) tools/test $(1)
 
 .PHONY: all deps build run test asan tsan help
 all: build
 
-deps:            ## install what is missing from Debian's packages
+deps:   ## install what is missing from Debian's packages
 	@tools/deps
 
-build: deps      ## compile everything into build/
+build: deps  ## compile everything into build/
 	@tools/build $(BUILD)
 
-run: build       ## the main job before your eyes: server, agent, a configuration pushed; Ctrl-C ends it
+run: build   ## the main job before your eyes; Ctrl-C ends it; PORT_BASE=5320 moves the ports
 	@tools/run $(BUILD)
 
-test: build      ## every test; the last line is the totals
-	@$(PYTHON) tools/test $(BUILD)
+test: deps   ## build, run every test; the last line is the totals
+	@$(call SUITE,$(BUILD),)
 
-asan:            ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@tools/deps && tools/build build/asan -Db_sanitize=address,undefined && TEST_KILLS=$${TEST_KILLS:-5} $(PYTHON) tools/test build/asan
+asan: deps   ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(call SUITE,build/asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)
 
-tsan:            ## the same tests under ThreadSanitizer (clang)
-	@tools/deps && CC=clang-14 tools/build build/tsan -Db_sanitize=thread && TEST_KILLS=$${TEST_KILLS:-5} $(PYTHON) tools/test build/tsan
+tsan: deps   ## the same tests under ThreadSanitizer (clang)
+	@export CC=clang-14; $(call SUITE,build/tsan,-Db_sanitize=thread -Db_lundef=false)
 
-help:            ## this list
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p; s/^\([a-z]*\):  *## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+help:   ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+comma := ,
