@@ -1,26 +1,32 @@
 /* The record of one agent, as the files of agents/ see it. Everything in it is under the lock of
- * its shard, but for `uid`, `next` (set once) and what is said to be otherwise. */
+ * its shard, but for `uid` and `next` (set once) and what is said to be otherwise. */
 #pragma once
 
 #include "agents/registry.h"
 
 enum ft_agent_bits {
-    FT_AGENT_STATE_KNOWN =
-        1 << 0, /* the server has this agent's full state, and it followed unbroken */
-    FT_AGENT_SEQ_VALID = 1 << 1, /* sequence_num continues from a live session or a clean stop */
-    FT_AGENT_CONFIG_KNOWN =
-        1 << 2, /* its remote_config_status is known: configuration may be offered */
-    FT_AGENT_HAS_EFFECTIVE = 1 << 3, /* effective_hash is set; likewise the two below */
+    /* the server has this agent's whole state, and it followed unbroken */
+    FT_AGENT_STATE_KNOWN = 1 << 0,
+    /* sequence_num continues from a live session or a clean stop */
+    FT_AGENT_SEQ_VALID = 1 << 1,
+    /* its remote_config_status is known on this connection: configuration may be offered */
+    FT_AGENT_CONFIG_KNOWN = 1 << 2,
+    /* effective_hash is set; likewise the two below */
+    FT_AGENT_HAS_EFFECTIVE = 1 << 3,
     FT_AGENT_HAS_REPORTED = 1 << 4,
     FT_AGENT_HAS_APPLIED = 1 << 5,
-    FT_AGENT_SETTINGS_SENT =
-        1 << 6, /* the heartbeat interval was offered, or is reported as accepted */
-    FT_AGENT_SAYS_GOODBYE = 1 << 7,
-    FT_AGENT_DIRTY = 1 << 8, /* the store has an older copy */
-    FT_AGENT_ACK_DUE = 1 << 9,
-    FT_AGENT_TIMED_OUT = 1 << 10,  /* APPLYING for too long: reads FAILED */
-    FT_AGENT_TAKES_ACKS = 1 << 11, /* announced the process-metrics capability or sent metrics */
+    FT_AGENT_SAYS_GOODBYE = 1 << 6,
+    /* the store has an older copy */
+    FT_AGENT_DIRTY = 1 << 7,
+    FT_AGENT_ACK_DUE = 1 << 8,
+    /* APPLYING for too long: reads FAILED */
+    FT_AGENT_TIMED_OUT = 1 << 9,
+    /* announced the process-metrics capability or sent metrics */
+    FT_AGENT_TAKES_ACKS = 1 << 10,
 };
+
+#define FT_INTERVAL_DEFAULT (30 * RN_S) /* of who was offered no other heartbeat */
+#define FT_INTERVAL_MAX (86400 * RN_S)  /* no heartbeat is offered that is slower */
 
 struct ft_agent {
     /* set once */
@@ -38,9 +44,8 @@ struct ft_agent {
     /* its connection; none: gen 0 */
     struct rnet_conn conn;
     int64_t connected_since_ms, last_seen_ms;
-    rn_time last_seen, interval; /* monotonic */
-    rn_time takeover_since;
-    uint8_t takeovers;
+    rn_time last_seen, interval; /* monotonic; a span of 1 s or more */
+    rn_time takeovers[2];        /* when the last two were, the newer first; 0: never */
 
     /* what it should have, and how far that went */
     uint64_t assignment;   /* of the desired state */
@@ -54,7 +59,11 @@ struct ft_agent {
     /* the newest ack that it has not been told */
     struct ft_uuid ack_boot;
     uint64_t ack_seq;
+
+    /* the heartbeat interval that it was offered, or says that it has taken; 0: none */
+    uint32_t settings_s;
 };
+_Static_assert(sizeof(struct ft_agent) <= 336, "a million agents are a million of these");
 
 /* Find, or make (*ret_new). The record comes with its shard locked: ft_agent_unlock(). 0, -ENOMEM.
  */
@@ -65,16 +74,23 @@ struct ft_agent *ft_agent_lock(struct ft_registry *r, const struct ft_uuid *uid)
 void ft_agent_relock(struct ft_registry *r, struct ft_agent *a);
 void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a);
 
-/* Call `fn` for every record, each with its shard locked; fn must be short. */
-void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a),
-                           void *arg);
+/* Call `fn` for the records of one shard, with the shard locked, until it returns false; fn must be
+ * short. Between two shards a task may let others run. */
+#define FT_REGISTRY_SHARDS 64
+void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
+                           bool (*fn)(void *arg, struct ft_agent *a), void *arg);
 
 /* Bring the counts in line after any change to liveness, hashes, status or desired state. */
 void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a);
 void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enum ft_liveness l);
 
+/* Is what it reported last about the very content that it should have? */
+bool ft_agent_reports_desired_locked(const struct ft_agent *a);
 /* Does what it has differ from what it should have, so that an offer is due on its connection? */
 bool ft_agent_offer_due_locked(const struct ft_agent *a);
+
+/* Does it let the server set its heartbeat interval? */
+bool ft_agent_takes_settings(const struct ft_agent *a);
 
 /* Tell the rollout that the agent is new or describes itself anew. Not under the lock. */
 void ft_registry_changed(struct ft_registry *r, const struct ft_uuid *uid);
@@ -83,14 +99,14 @@ void ft_registry_changed(struct ft_registry *r, const struct ft_uuid *uid);
 struct ft_blobs *ft_registry_blobs(struct ft_registry *r);
 
 /* Replace a blob of a record by one with these bytes. Returns 1 (changed), 0 (equal), -ENOMEM,
- * -E2BIG. */
+ * -E2BIG. For few bytes, or records that nobody else sees: it copies. */
 int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_slice bytes);
 
 /* Who carries out what the registry wants of a connection: the sessions. Set once before the first
  * agent. */
 struct ft_poke {
-    void (*poke)(void *arg,
-                 struct rnet_conn conn); /* look at your outbox; from any thread of the runtime */
+    /* look at your outbox; from any thread of the runtime */
+    void (*poke)(void *arg, struct rnet_conn conn);
     void *arg;
 };
 void ft_registry_set_poke(struct ft_registry *r, struct ft_poke poke);

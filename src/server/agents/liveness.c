@@ -11,7 +11,8 @@
 
 #define LOOK_EVERY (RN_S / 2)
 #define GRACE_MIN (2 * RN_S)
-#define CLOSES_MAX 256 /* connections closed in one look; the rest goes with the next */
+#define CLOSES_MAX 256 /* connections closed in one look at a shard; the rest goes with the next   \
+                        */
 
 struct look {
     const struct ft_liveness_options *o;
@@ -29,9 +30,10 @@ unsigned ft_heartbeats_missed(rn_time silent, rn_time interval)
 
 static void look_at_silence(struct look *l, struct ft_agent *a)
 {
+    if (a->liveness == FT_LIVENESS_OFFLINE)
+        return;
     unsigned missed = ft_heartbeats_missed(l->now - a->last_seen, a->interval);
-
-    if (a->liveness == FT_LIVENESS_OFFLINE || missed == 0)
+    if (missed == 0)
         return;
     if (missed < 3) {
         if (a->liveness == FT_LIVENESS_ONLINE)
@@ -52,15 +54,32 @@ static void look_at_applying(struct look *l, struct ft_agent *a)
         l->now - a->applying_since < l->o->apply_timeout)
         return;
     a->bits |= FT_AGENT_TIMED_OUT | FT_AGENT_DIRTY;
-    if (a->offered)
-        a->failed = a->offered;
+    if (ft_agent_reports_desired_locked(a))
+        a->failed = a->offered ? a->offered : a->assignment;
     ft_agent_settle_locked(l->o->registry, a);
 }
 
-static void look_at(void *arg, struct ft_agent *a)
+static bool look_at(void *arg, struct ft_agent *a)
 {
     look_at_silence(arg, a);
     look_at_applying(arg, a);
+    return true;
+}
+
+/* Everybody once; between two shards others get their turn. */
+static int look_at_all(struct look *l)
+{
+    int r = 0;
+
+    for (unsigned shard = 0; r == 0 && shard < FT_REGISTRY_SHARDS; shard++) {
+        l->now = rn_now();
+        l->n_closes = 0;
+        ft_agents_each_locked(l->o->registry, shard, look_at, l);
+        for (size_t i = 0; i < l->n_closes; i++)
+            (void)rnet_conn_send_close(l->closes[i], RNET_REASON_IDLE_TIMEOUT);
+        r = rn_yield();
+    }
+    return r;
 }
 
 static int liveness_task(void *arg)
@@ -69,12 +88,9 @@ static int liveness_task(void *arg)
     int r = 0;
 
     while (r == 0) {
-        l->now = rn_now();
-        l->n_closes = 0;
-        ft_agents_each_locked(l->o->registry, look_at, l);
-        for (size_t i = 0; i < l->n_closes; i++)
-            (void)rnet_conn_send_close(l->closes[i], RNET_REASON_IDLE_TIMEOUT);
-        r = rn_sleep(rn_after(LOOK_EVERY));
+        r = look_at_all(l);
+        if (r == 0)
+            r = rn_sleep(rn_after(LOOK_EVERY));
     }
     return r == -ECANCELED ? 0 : r;
 }

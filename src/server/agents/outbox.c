@@ -64,17 +64,37 @@ static void gather_full_state_locked(struct ft_session *s, struct ft_outgoing *o
 static void gather_settings_locked(struct ft_session *s, struct ft_outgoing *out)
 {
     struct ft_agent *a = s->agent;
-    uint64_t needed = FT_AGENT_ACCEPTS_OPAMP_CONNECTION_SETTINGS | FT_AGENT_REPORTS_HEARTBEAT;
 
-    if ((a->capabilities & needed) != needed || (a->bits & FT_AGENT_SETTINGS_SENT) ||
+    if (!ft_agent_takes_settings(a) || a->settings_s == s->owner->heartbeat_s ||
         (s->bits & FT_SESSION_SETTINGS_OFFERED) || !(a->bits & FT_AGENT_STATE_KNOWN))
         return;
     out->settings = true;
     s->bits |= FT_SESSION_SETTINGS_OFFERED;
     if (!(a->capabilities & FT_AGENT_REPORTS_CONNECTION_SETTINGS_STATUS)) {
-        a->bits |= FT_AGENT_SETTINGS_SENT;
+        a->settings_s = s->owner->heartbeat_s;
         a->interval = s->owner->heartbeat_s * RN_S;
+        a->bits |= FT_AGENT_DIRTY;
     }
+}
+
+static void gather_config_locked(struct ft_session *s, struct ft_outgoing *out)
+{
+    struct ft_agent *a = s->agent;
+
+    if (!ft_agent_offer_due_locked(a) || rnet_conn_unsent(s->conn) >= FT_OUTPUT_HIGH)
+        return;
+    out->rendered = ft_rendered_ref(a->rendered);
+    a->offered = a->assignment;
+}
+
+static void gather_ack_locked(struct ft_agent *a, struct ft_outgoing *out)
+{
+    if (!(a->bits & FT_AGENT_ACK_DUE) || !(a->bits & FT_AGENT_TAKES_ACKS))
+        return;
+    out->ack = true;
+    out->ack_boot = a->ack_boot;
+    out->ack_seq = a->ack_seq;
+    a->bits &= ~(uint32_t)FT_AGENT_ACK_DUE;
 }
 
 void ft_outbox_gather_locked(struct ft_session *s, struct ft_outgoing *out)
@@ -82,18 +102,12 @@ void ft_outbox_gather_locked(struct ft_session *s, struct ft_outgoing *out)
     struct ft_agent *a = s->agent;
 
     *out = (struct ft_outgoing){.uid = a->uid};
+    gather_ack_locked(a, out);
+    if (a->bits & FT_AGENT_SAYS_GOODBYE) /* nothing is wanted of it any more */
+        return;
     gather_full_state_locked(s, out);
     gather_settings_locked(s, out);
-    if (ft_agent_offer_due_locked(a)) {
-        out->rendered = ft_rendered_ref(a->rendered);
-        a->offered = a->assignment;
-    }
-    if ((a->bits & FT_AGENT_ACK_DUE) && (a->bits & FT_AGENT_TAKES_ACKS)) {
-        out->ack = true;
-        out->ack_boot = a->ack_boot;
-        out->ack_seq = a->ack_seq;
-        a->bits &= ~(uint32_t)FT_AGENT_ACK_DUE;
-    }
+    gather_config_locked(s, out);
 }
 
 bool ft_outgoing_is_empty(const struct ft_outgoing *out)
@@ -212,8 +226,8 @@ void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out)
     out->rendered = ft_rendered_unref(out->rendered);
 }
 
-void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type,
-                       const char *why, uint64_t retry_ns, enum rnet_reason reason)
+static void refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type,
+                   const char *why, uint64_t retry_ns, enum rnet_reason reason)
 {
     struct ft_buf frame = FT_BUF_INIT(4096);
     Opamp__Proto__RetryInfo retry = OPAMP__PROTO__RETRY_INFO__INIT;
@@ -234,6 +248,20 @@ void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseTy
     if (ft_message_encode_frame(&message.base, FT_MESSAGE_MAX_DEFAULT, &frame) == 0)
         (void)rnet_conn_write(s->conn, ft_buf_slice(&frame));
     ft_buf_fini(&frame);
+    ft_session_unbind(s);
     s->bits |= FT_SESSION_ENDING;
     (void)rnet_conn_end(s->conn, reason);
+}
+
+void ft_session_refuse_message(struct ft_session *s, const char *why)
+{
+    refuse(s, OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_BadRequest, why, 0,
+           RNET_REASON_PROTOCOL);
+}
+
+void ft_session_refuse_for_now(struct ft_session *s, const char *why, uint64_t retry_ns,
+                               enum rnet_reason reason)
+{
+    refuse(s, OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_Unavailable, why,
+           retry_ns, reason);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <base/assert.h>
 #include <base/cleanup.h>
 #include <base/log.h>
 
@@ -17,31 +18,43 @@
 
 /* A record as it was when the last process ended: nobody is connected, and whoever was is stale
  * until it shows up or is missed. */
+static void take_loaded_locked(struct ft_registry *r, struct ft_agent *a, struct ft_agent *loaded,
+                               const struct ft_agent_row *row, bool clean)
+{
+    enum ft_liveness was =
+        loaded->liveness == FT_LIVENESS_OFFLINE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_STALE;
+
+    loaded->uid = a->uid;
+    loaded->next = a->next;
+    loaded->liveness = a->liveness;
+    loaded->shown_status = a->shown_status;
+    loaded->sequence_num = row->sequence_num;
+    loaded->last_seen_ms = row->last_seen_ms;
+    loaded->last_seen = rn_now();
+    loaded->applying_since = loaded->last_seen; /* the time that we were away does not count */
+    loaded->bits |= clean ? FT_AGENT_SEQ_VALID : 0;
+    *a = *loaded;
+    ft_agent_set_liveness_locked(r, a, was);
+    ft_agent_settle_locked(r, a);
+}
+
 static int load_row(struct ft_registry *r, const struct ft_agent_row *row, bool clean)
 {
     struct ft_agent loaded = {0}, *a;
     bool is_new;
 
     int e = ft_record_decode(r, row->record, &loaded);
-    if (e == 0)
-        e = ft_agent_lock_or_new(r, &row->uid, &a, &is_new);
     if (e < 0) {
         log_warn("a stored agent cannot be read and will be asked anew", LOG_ERR(e));
         return e == -ENOMEM ? e : 0;
     }
-    enum ft_liveness was =
-        loaded.liveness == FT_LIVENESS_OFFLINE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_STALE;
-    loaded.uid = a->uid;
-    loaded.next = a->next;
-    loaded.liveness = a->liveness;
-    loaded.shown_status = a->shown_status;
-    loaded.sequence_num = row->sequence_num;
-    loaded.last_seen_ms = row->last_seen_ms;
-    loaded.last_seen = rn_now();
-    loaded.bits |= clean ? FT_AGENT_SEQ_VALID : 0;
-    *a = loaded;
-    ft_agent_set_liveness_locked(r, a, was);
-    ft_agent_settle_locked(r, a);
+    e = ft_agent_lock_or_new(r, &row->uid, &a, &is_new);
+    if (e < 0) {
+        ft_record_fini(&loaded);
+        return e;
+    }
+    rn_assert(is_new); /* rows have different keys, and nobody has connected yet */
+    take_loaded_locked(r, a, &loaded, row, clean);
     ft_agent_unlock(r, a);
     return 0;
 }
@@ -67,34 +80,69 @@ int ft_persist_load(struct ft_registry *r, struct ft_store *store)
     return e;
 }
 
-/* ---- saving ---- */
+/* ---- saving: copies are taken under the locks, and encoded and saved after them ---- */
 
 struct batch {
+    struct ft_agent copies[BATCH_ROWS];
     struct ft_agent_row rows[BATCH_ROWS];
     size_t ends[BATCH_ROWS]; /* of each record in `bytes` */
     struct ft_buf bytes;
-    size_t n;
-    bool full;
+    size_t n, size;
+    unsigned shard; /* where the next batch begins to look */
 };
 
-static void add_row(void *arg, struct ft_agent *a)
+/* False: the batch is full. */
+static bool add_copy(void *arg, struct ft_agent *a)
 {
     struct batch *b = arg;
 
-    if (b->full || !(a->bits & FT_AGENT_DIRTY))
-        return;
-    if (ft_record_encode(a, &b->bytes) < 0) {
-        /* Too much for one batch, or for memory: it ends before this record, which stays marked. */
-        b->bytes.len = b->n ? b->ends[b->n - 1] : 0;
-        b->bytes.err = 0;
-        b->full = true;
-        return;
-    }
-    b->rows[b->n] = (struct ft_agent_row){
-        .uid = a->uid, .sequence_num = a->sequence_num, .last_seen_ms = a->last_seen_ms};
-    b->ends[b->n++] = b->bytes.len;
+    if (!(a->bits & FT_AGENT_DIRTY))
+        return true;
+    size_t size = ft_record_size(a);
+    if (b->n == BATCH_ROWS || (b->n && b->size + size > BATCH_BYTES))
+        return false;
+    ft_record_copy_locked(a, &b->copies[b->n++]);
     a->bits &= ~(uint32_t)FT_AGENT_DIRTY;
-    b->full = b->n == BATCH_ROWS || b->bytes.len >= BATCH_BYTES;
+    b->size += size;
+    return true;
+}
+
+/* Marked records of as many shards as fit, each shard looked at once. */
+static void fill(struct ft_registry *r, struct batch *b)
+{
+    b->n = 0;
+    b->size = 0;
+    for (unsigned i = 0; i < FT_REGISTRY_SHARDS; i++) {
+        unsigned shard = (b->shard + i) % FT_REGISTRY_SHARDS;
+        ft_agents_each_locked(r, shard, add_copy, b);
+        if (b->n == BATCH_ROWS || b->size >= BATCH_BYTES) {
+            b->shard = shard; /* it may have more */
+            return;
+        }
+    }
+}
+
+static int encode(struct batch *b)
+{
+    int e = 0;
+
+    ft_buf_clear(&b->bytes);
+    for (size_t i = 0; e == 0 && i < b->n; i++) {
+        struct ft_agent *copy = &b->copies[i];
+        if (ft_record_size(copy) > FT_RECORD_BYTES_MAX)
+            ft_record_slim(copy);
+        e = ft_record_encode(copy, &b->bytes);
+        b->ends[i] = b->bytes.len;
+    }
+    for (size_t i = 0; e == 0 && i < b->n; i++) {
+        size_t from = i ? b->ends[i - 1] : 0;
+        b->rows[i] =
+            (struct ft_agent_row){.uid = b->copies[i].uid,
+                                  .sequence_num = b->copies[i].sequence_num,
+                                  .last_seen_ms = b->copies[i].last_seen_ms,
+                                  .record = rn_slice(b->bytes.data + from, b->ends[i] - from)};
+    }
+    return e;
 }
 
 static void mark_dirty(struct ft_registry *r, const struct ft_uuid *uid)
@@ -110,19 +158,19 @@ static void mark_dirty(struct ft_registry *r, const struct ft_uuid *uid)
 /* Save one batch of marked records. Returns how many; on an error they are marked again. */
 static int save_batch(struct ft_registry *r, struct ft_store *store, struct batch *b)
 {
-    b->n = 0;
-    b->full = false;
-    ft_buf_clear(&b->bytes);
-    ft_agents_each_locked(r, add_row, b);
+    fill(r, b);
     if (b->n == 0)
         return 0;
+    int e = encode(b);
+    if (e == 0)
+        e = ft_store_agents_save(store, b->rows, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        size_t from = i ? b->ends[i - 1] : 0;
-        b->rows[i].record = rn_slice(b->bytes.data + from, b->ends[i] - from);
+        if (e < 0)
+            mark_dirty(r, &b->copies[i].uid);
+        ft_record_fini(&b->copies[i]);
     }
-    int e = ft_store_agents_save(store, b->rows, b->n);
-    for (size_t i = 0; e < 0 && i < b->n; i++)
-        mark_dirty(r, &b->rows[i].uid);
+    if (b->bytes.cap > BATCH_BYTES)
+        ft_buf_fini(&b->bytes); /* one long record is no reason to keep so much */
     return e < 0 ? e : (int)b->n;
 }
 
@@ -195,10 +243,11 @@ int ft_persist_start(struct rn_scope scope, struct ft_registry *r, struct ft_sto
     return e;
 }
 
-static void mark(void *arg, struct ft_agent *a)
+static bool mark(void *arg, struct ft_agent *a)
 {
     (void)arg;
     a->bits |= FT_AGENT_DIRTY;
+    return true;
 }
 
 int ft_persist_stop(struct ft_registry *r, struct ft_store *store)
@@ -207,7 +256,8 @@ int ft_persist_stop(struct ft_registry *r, struct ft_store *store)
 
     if (!b)
         return -ENOMEM;
-    ft_agents_each_locked(r, mark, NULL);
+    for (unsigned shard = 0; shard < FT_REGISTRY_SHARDS; shard++)
+        ft_agents_each_locked(r, shard, mark, NULL);
     int e = save_marked(r, store, b);
     return e < 0 ? e : ft_store_clean_stop_set(store);
 }

@@ -16,7 +16,7 @@
 #include "agents/agent.h"
 #include "changes.h"
 
-#define SHARDS 64
+#define SHARDS FT_REGISTRY_SHARDS
 #define BUCKETS_INITIAL 64
 
 struct shard {
@@ -192,6 +192,7 @@ static struct ft_agent *add_locked(struct ft_registry *r, struct shard *s,
         grow_locked(s);
     a->uid = *uid;
     a->liveness = FT_LIVENESS_OFFLINE;
+    a->interval = FT_INTERVAL_DEFAULT;
     struct ft_agent **bucket = bucket_of(s, uid);
     a->next = *bucket;
     *bucket = a;
@@ -240,22 +241,22 @@ void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a)
     rn_lock_release(&shard_of(r, &a->uid)->lock);
 }
 
-void ft_agents_each_locked(struct ft_registry *r, void (*fn)(void *arg, struct ft_agent *a),
-                           void *arg)
+void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
+                           bool (*fn)(void *arg, struct ft_agent *a), void *arg)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct shard *s = &r->shards[i];
-        rn_lock_acquire(&s->lock);
-        for (size_t b = 0; b < s->n_buckets; b++)
-            for (struct ft_agent *a = s->buckets[b]; a; a = a->next)
-                fn(arg, a);
-        rn_lock_release(&s->lock);
-    }
+    struct shard *s = &r->shards[shard];
+    bool go_on = true;
+
+    rn_lock_acquire(&s->lock);
+    for (size_t b = 0; go_on && b < s->n_buckets; b++)
+        for (struct ft_agent *a = s->buckets[b]; go_on && a; a = a->next)
+            go_on = fn(arg, a);
+    rn_lock_release(&s->lock);
 }
 
 /* ---- what follows from a change ---- */
 
-static bool has_desired_locked(const struct ft_agent *a)
+bool ft_agent_reports_desired_locked(const struct ft_agent *a)
 {
     return a->rendered && (a->bits & FT_AGENT_HAS_REPORTED) &&
            ft_hash_eq(&a->reported_hash, &a->rendered->hash);
@@ -267,7 +268,7 @@ static uint8_t shown_status_locked(const struct ft_agent *a)
 {
     if (a->render_error)
         return FT_STATUS_FAILED;
-    if (!has_desired_locked(a))
+    if (!ft_agent_reports_desired_locked(a))
         return FT_STATUS_UNSET;
     return a->bits & FT_AGENT_TIMED_OUT ? FT_STATUS_FAILED : a->status;
 }
@@ -295,12 +296,19 @@ bool ft_agent_offer_due_locked(const struct ft_agent *a)
     if (!a->rendered || !a->conn.gen || !(a->bits & FT_AGENT_CONFIG_KNOWN) ||
         !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG) || a->offered == a->assignment)
         return false;
-    if (!has_desired_locked(a))
+    if (!ft_agent_reports_desired_locked(a))
         return true;
     /* It has this very content. Only a failure that is older than the newest assignment is worth
      * another try. */
     bool failed = a->status == FT_STATUS_FAILED || (a->bits & FT_AGENT_TIMED_OUT);
     return (failed && a->failed < a->assignment) || a->status == FT_STATUS_UNSET;
+}
+
+bool ft_agent_takes_settings(const struct ft_agent *a)
+{
+    uint64_t needed = FT_AGENT_ACCEPTS_OPAMP_CONNECTION_SETTINGS | FT_AGENT_REPORTS_HEARTBEAT;
+
+    return (a->capabilities & needed) == needed;
 }
 
 int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_slice bytes)
@@ -433,12 +441,14 @@ struct uid_list {
     size_t n, cap;
 };
 
-static void add_uid(void *arg, struct ft_agent *a)
+static bool add_uid(void *arg, struct ft_agent *a)
 {
     struct uid_list *list = arg;
 
-    if (list->n < list->cap)
-        list->uids[list->n++] = a->uid;
+    if (list->n == list->cap)
+        return false;
+    list->uids[list->n++] = a->uid;
+    return true;
 }
 
 int ft_registry_uids(struct ft_registry *r, struct ft_uuid **ret_uids, size_t *ret_n)
@@ -448,7 +458,8 @@ int ft_registry_uids(struct ft_registry *r, struct ft_uuid **ret_uids, size_t *r
     list.uids = malloc(list.cap * sizeof(*list.uids));
     if (!list.uids)
         return -ENOMEM;
-    ft_agents_each_locked(r, add_uid, &list);
+    for (unsigned shard = 0; shard < SHARDS; shard++)
+        ft_agents_each_locked(r, shard, add_uid, &list);
     qsort(list.uids, list.n, sizeof(*list.uids), compare_uids);
     *ret_uids = list.uids;
     *ret_n = list.n;

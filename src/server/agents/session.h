@@ -1,4 +1,11 @@
-/* One connection's session, as the files of agents/ see it. Only its loop's thread touches it. */
+/* One connection's session, as the files of agents/ see it. Only its loop's thread touches it.
+ *
+ *     session.c   what comes: judged, bound, taken, answered; timers and ends
+ *     bind.c      which agent a connection speaks for: take-over, clones, new uids
+ *     state.c     what a message changes in the record
+ *     outbox.c    what is due, and how it is written
+ *     sessions.c  the listener, and what the rest of the server sees
+ */
 #pragma once
 
 #include <stdatomic.h>
@@ -15,12 +22,9 @@
 
 /* X(name): kinds of messages, as the label `type` of fettle_agent_messages_total */
 #define FT_MESSAGE_KINDS(X) X(heartbeat) X(metrics) X(status) X(disconnect) X(malformed)
-enum ft_message_kind {
 #define X(name) FT_KIND_##name,
-    FT_MESSAGE_KINDS(X)
+enum ft_message_kind { FT_MESSAGE_KINDS(X) FT_KIND_COUNT };
 #undef X
-        FT_KIND_COUNT
-};
 
 struct ft_sessions {
     /* set once */
@@ -37,6 +41,16 @@ struct ft_sessions {
     _Atomic uint64_t pushes;
 };
 
+/* The answer to ReportFullState is awaited so long; who does not tell its remote_config_status in
+ * that time has never had one. */
+#define FT_CONFIG_WAIT (5 * RN_S)
+/* A configuration is offered only while less than this is unsent: who reads slowly gets the newest
+ * one when it has read, and not each that there was meanwhile. */
+#define FT_OUTPUT_HIGH ((uint32_t)256 << 10)
+
+#define FT_RETRY_SHORT_NS UINT64_C(5000000000)
+#define FT_RETRY_DRAIN_NS UINT64_C(2000000000)
+
 enum ft_session_bits {
     FT_SESSION_GREETED = 1 << 0,          /* our capabilities were told */
     FT_SESSION_FULL_WANTED = 1 << 1,      /* ReportFullState is to be sent at full_at */
@@ -48,19 +62,22 @@ enum ft_session_bits {
 struct ft_session {
     struct ft_sessions *owner;
     struct rnet_conn conn;
-    struct ft_agent *agent; /* NULL before the first message */
+    struct ft_agent *agent; /* NULL before the first message, and after one that got a new uid */
     uint32_t bits;
     enum ft_transport transport;
-    rn_time full_at;   /* when the token for ReportFullState is ours */
-    rn_time config_by; /* until when we wait to be told a remote_config_status; 0: we don't */
+    rn_time full_at; /* when the token for ReportFullState is ours; 0: none is reserved */
+    /* Until when we wait for a remote_config_status; without an agent: for a message. 0: we don't.
+     */
+    rn_time waits_until;
 };
 
-/* What came, in either of its two shapes. */
+/* What came, in either of its two shapes. What is to be kept of it is made into blobs before the
+ * record is locked; taking them exchanges them for the old ones, which go with the message. */
 struct ft_incoming {
     struct ft_uuid uid;
     struct ft_heartbeat head;                /* uid, number, capabilities, custom message */
     const Opamp__Proto__AgentToServer *full; /* NULL: nothing else came */
-    struct rn_slice effective;               /* the AgentConfigMap, encoded; empty: none came */
+    struct ft_blob *description, *health, *effective, *status_error;
     struct ft_hash effective_hash;
 };
 
@@ -75,8 +92,24 @@ struct ft_outgoing {
     const struct ft_uuid *new_uid;
 };
 
+/* session.c */
+extern const struct rnet_handler ft_session_handler; /* `data` at first: the struct ft_sessions */
+/* Send what is due in a message of its own. */
+void ft_session_push(struct ft_session *s);
+
+/* bind.c: bind the connection to the agent of its message. 0; 1: it was answered with another uid;
+ * < 0: refused. */
+int ft_session_bind(struct ft_session *s, const struct ft_incoming *in, bool *ret_new);
+/* Does this connection (still) speak for its agent? */
+bool ft_session_is_bound(struct ft_session *s);
+/* Let go of the agent, which is stale then unless it said goodbye. */
+void ft_session_unbind(struct ft_session *s);
+
 /* state.c: take what the message says into the record. Returns true when the description is new. */
-bool ft_session_take_state_locked(struct ft_session *s, const struct ft_incoming *in);
+bool ft_session_take_state_locked(struct ft_session *s, struct ft_incoming *in);
+/* It did not tell its remote_config_status in time: it has never had a configuration. */
+void ft_session_assume_unconfigured_locked(struct ft_session *s);
+int64_t ft_wall_ms(void);
 
 /* outbox.c: gather what is due for the agent (under its lock), and send it. */
 void ft_outbox_gather_locked(struct ft_session *s, struct ft_outgoing *out);
@@ -84,7 +117,8 @@ bool ft_outgoing_is_empty(const struct ft_outgoing *out);
 void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out); /* drops out->rendered */
 void ft_outbox_settings_hash(uint32_t heartbeat_s, struct ft_hash *ret);
 
-/* An error_response, alone; then the connection is flushed and closed. `retry_ns` 0: none is told.
- */
-void ft_session_refuse(struct ft_session *s, Opamp__Proto__ServerErrorResponseType type,
-                       const char *why, uint64_t retry_ns, enum rnet_reason reason);
+/* An error_response, alone; then the connection is flushed and closed. Unavailable comes with
+ * `retry_ns`. */
+void ft_session_refuse_message(struct ft_session *s, const char *why);
+void ft_session_refuse_for_now(struct ft_session *s, const char *why, uint64_t retry_ns,
+                               enum rnet_reason reason);
