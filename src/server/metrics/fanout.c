@@ -18,8 +18,8 @@ static struct ft_lane_tuning tuning_complete(struct ft_lane_tuning t, size_t lan
         t.age_max = FT_LANE_AGE_MAX;
     if (t.retry_base == 0)
         t.retry_base = FT_LANE_RETRY_BASE;
-    if (t.seed == 0)
-        (void)getrandom(&t.seed, sizeof(t.seed), GRND_NONBLOCK);
+    if (t.seed == 0 && getrandom(&t.seed, sizeof(t.seed), GRND_NONBLOCK) < 0)
+        t.seed = (uint64_t)rn_now();
     t.seed += lane; /* lanes must not try again in step */
     return t;
 }
