@@ -100,19 +100,29 @@ static uint32_t max_map_count(void)
     return n > 0 ? (uint32_t)strtoul(text, NULL, 10) : 65530;
 }
 
+/* As many stacks as there is room for. Under `ulimit -v` or strict overcommit that is less than
+ * wanted, and then a good part of the room is left to the others. */
+static void slab_reserve(struct rn__slab *slab, uint32_t count)
+{
+    for (slab->count_max = count; slab->count_max >= 16; slab->count_max /= 2) {
+        slab->base = rn__reserve(slab->stack_size * slab->count_max);
+        if (slab->base && slab->count_max == count)
+            return;
+        if (slab->base) {
+            rn__unreserve(slab->base, slab->stack_size * slab->count_max);
+            slab->count_max = slab->count_max > 64 ? slab->count_max / 4 : slab->count_max;
+            slab->base = rn__reserve(slab->stack_size * slab->count_max);
+            return;
+        }
+    }
+}
+
 static int slab_open(struct rn__slab *slab, unsigned class)
 {
-    size_t list;
-
     slab->stack_size = classes[class].size;
-    for (slab->count_max = classes[class].count; slab->count_max >= 16; slab->count_max /= 2) {
-        slab->base = rn__reserve(slab->stack_size * slab->count_max);
-        if (slab->base)
-            break; /* less than wanted under `ulimit -v` or strict overcommit */
-    }
-    list = slab->count_max * sizeof(uint32_t);
+    slab_reserve(slab, classes[class].count);
     slab->hot = calloc(HOT_MAX, sizeof(uint32_t));
-    slab->cold = rn__reserve(list);
+    slab->cold = rn__reserve(slab->count_max * sizeof(uint32_t));
     return slab->base && slab->hot && slab->cold ? 0 : -ENOMEM;
 }
 
