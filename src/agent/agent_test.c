@@ -418,4 +418,75 @@ static void killed_at(enum ft_fault_point point)
     }
 #include "fault_points.tbl"
 #undef X
+
+/* ---- killed at any moment ------------------------------------------------------------------------------------------ */
+
+struct killer {
+    pid_t   pid;
+    rn_time after;
+};
+
+static int killer_task(void *arg)
+{
+    const struct killer *k = arg;
+
+    OK(rn_sleep(rn_after(k->after)));
+    EQ(kill(k->pid, SIGKILL), 0);
+    return 0;
+}
+
+/* One life that is killed, one that comes to the end. */
+static void kill_round(struct fake_server *f, int round, rn_time after, char good[32])
+{
+    bool broken = round % 3 == 2;
+    char hash[32], body[32];
+    struct rn_scope scope;
+    struct killer k = {.after = after};
+    int  outcome, status;
+
+    (void)snprintf(hash, sizeof(hash), "h%d", round);
+    (void)snprintf(body, sizeof(body), broken ? "broken %d\n" : "good %d\n", round);
+    k.pid = program_start(NULL);
+    fake_server_accept(f);
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    OK(rn_go(scope, killer_task, &k, NULL, 0));
+    (void)serve(f, hash, body);
+    OK(rn_scope_wait(scope));
+    OK(rn_scope_close(scope));
+    EQ(waitpid(k.pid, &status, 0), k.pid);
+    TRUE(testing_file_is(testing_path("@/file"), good) || testing_file_is(testing_path("@/file"), body));
+
+    k.pid = program_start(NULL);
+    do {
+        fake_server_accept(f);
+        outcome = serve(f, hash, body);
+    } while (outcome == 0);
+    EQ(outcome, broken ? FT_STATUS_FAILED : FT_STATUS_APPLIED);
+    if (!broken)
+        (void)snprintf(good, 32, "%s", body);
+    TRUE(testing_file_is(testing_path("@/file"), good));
+    EQ(kill(k.pid, SIGKILL), 0); /* the next life finds a state that nobody tidied */
+    EQ(waitpid(k.pid, &status, 0), k.pid);
+}
+
+TASK_TEST(an_agent_killed_at_any_moment_comes_to_an_end_all_the_same)
+{
+    const char *kills = getenv("TEST_KILLS"), *seed_text = getenv("TEST_SEED");
+    unsigned seed = seed_text ? (unsigned)strtoul(seed_text, NULL, 10) : (unsigned)rn_now();
+    struct fake_server f;
+    char good[32] = "old\n";
+
+    if (!getenv("FETTLE_AGENT"))
+        SKIP("FETTLE_AGENT does not name the program");
+    fake_server_open(&f);
+    file_write(&f);
+    testing_write(testing_path("@/file"), good);
+    for (int round = 0, n = kills ? atoi(kills) : 15; round < n; round++) {
+        rn_time after = (rn_time)(rand_r(&seed) % 300) * RN_MS;
+
+        test_note("TEST_SEED=%u before round %d, killed after %lld ms", seed, round, (long long)(after / RN_MS));
+        kill_round(&f, round, after, good);
+    }
+    fake_server_close(&f);
+}
 #endif

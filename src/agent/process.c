@@ -49,6 +49,7 @@ void ft_process_end_text(const struct ft_process *p, char *out, size_t size)
 {
     int n;
 
+    out[0] = '\0';
     if (p->start_error < 0) {
         (void)snprintf(out, size, "cannot be started: %s", strerror(-p->start_error));
         return;
@@ -59,7 +60,7 @@ void ft_process_end_text(const struct ft_process *p, char *out, size_t size)
     } else {
         n = snprintf(out, size, "exited with code %d", WEXITSTATUS(p->ended_status));
     }
-    if (p->last_words[0] && n > 0 && (size_t)n < size)
+    if (p->last_words[0] && !p->stopping && n > 0 && (size_t)n < size)
         (void)snprintf(out + n, size - (size_t)n, ": %s", p->last_words);
 }
 

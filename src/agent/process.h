@@ -79,5 +79,5 @@ void ft_process_start(struct ft_process *p);
 /* Send a signal to the process itself. 0 or -ESRCH. */
 int  ft_process_signal(struct ft_process *p, int signal);
 
-/* "exited with code 2: this configuration is broken", of the last life that is over. */
+/* "exited with code 2: this configuration is broken", of the last life that is over. (Who was asked to end has no last words.) */
 void ft_process_end_text(const struct ft_process *p, char *out, size_t size);

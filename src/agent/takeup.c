@@ -43,13 +43,11 @@ static void life_await(struct watch *w)
 {
     w->stage = LIFE;
     w->signalled = false;
-    if (w->p->state == FT_PROCESS_RUNNING && w->p->life > w->p->ended_life) {
-        w->life = w->p->life + 1;
+    w->life = w->p->life + 1;
+    if (w->p->state == FT_PROCESS_RUNNING)
         ft_process_restart(w->p);
-    } else {
-        w->life = w->p->life + 1;
+    else
         ft_process_start(w->p);
-    }
 }
 
 static void watch_begin(struct watch *w, bool fresh)
