@@ -330,7 +330,8 @@ int ft_server_wait(struct ft_server *s)
 
 /* ---- the stop ---- */
 
-/* A second signal ends the process where it stands. What is on disk is whole at every moment: the store commits, files are renamed. */
+/* A second signal ends the process where it stands. What is on disk is whole at every moment: the
+ * store commits, files are renamed. */
 static int watch_for_hurry(void *arg)
 {
     struct ft_server *s = arg;
@@ -342,14 +343,15 @@ static int watch_for_hurry(void *arg)
     return 0;
 }
 
-/* The part of the stop that waits for others. */
+/* The part of the stop that waits for others. Agents and clients that do not take their leave may
+ * use up half of the time; the rest is for the samples that are here already. */
 static int drain(struct ft_server *s)
 {
-    rn_time deadline = rn_after(s->settings->stop_timeout);
+    rn_time span = s->settings->stop_timeout, deadline = rn_after(span);
 
     ft_api_set_unready(s->api, "the server is stopping");
-    (void)ft_sessions_drain(s->sessions, deadline);
-    (void)ft_api_stop(s->api, deadline);
+    (void)ft_sessions_drain(s->sessions, deadline - span / 2);
+    (void)ft_api_stop(s->api, deadline - span / 4);
     return ft_intake_stop(s->intake, deadline);
 }
 
@@ -360,9 +362,11 @@ int ft_server_stop(struct ft_server *s)
     int e = ft_persist_stop(s->registry, s->store);
 
     if (e < 0)
-        log_error("agents could not be saved: the next start asks them for their full state", LOG_ERR(e));
+        log_error("agents could not be saved: the next start asks them for their full state",
+                  LOG_ERR(e));
     if (r == -ETIMEDOUT) {
-        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is on disk. */
+        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is
+         * on disk. */
         log_warn("an exporter hangs: leaving without it");
         return r;
     }

@@ -12,6 +12,7 @@
 
 #include <model/scalar.h>
 
+#include "agents/agent.h"
 #include "exporter/types.h"
 
 static const char *const enrolments[] = {"auto", "open", NULL};
@@ -33,6 +34,24 @@ static int parse_workers(struct ft_yaml *y, const char *text, void *field,
     return 0;
 }
 
+/* OpAMP offers whole seconds, and an agent's clock has to live with it. */
+static int parse_heartbeat(struct ft_yaml *y, const char *text, void *field,
+                           struct ft_text_error *why)
+{
+    int64_t ns = 0;
+
+    (void)y;
+    if (ft_duration_parse(text, &ns) < 0 || ns < FT_SEC(1) || ns > FT_INTERVAL_MAX ||
+        ns % FT_SEC(1) != 0) {
+        ft_text_error_set(why, "heartbeat is %s: use whole seconds from 1s to 1d", text);
+        return -EINVAL;
+    }
+    *(int64_t *)field = ns;
+    return 0;
+}
+
+#define STOP_TIMEOUT_MAX FT_SEC(86400)
+
 #define AT(member) offsetof(struct ft_settings, member)
 
 static const struct ft_option agents_table[] = {
@@ -42,8 +61,8 @@ static const struct ft_option agents_table[] = {
      .min = FT_MS(1), .help = "APPLYING without news for so long reads FAILED"},
     {"enrolment", FT_ENUM, AT(agents.enrolment) - AT(agents), .def = "auto", .names = enrolments,
      .help = "auto: open on loopback"},
-    {"heartbeat", FT_DURATION, AT(agents.heartbeat) - AT(agents), .def = "30s", .min = FT_SEC(1),
-     .help = "offered to agents, whole seconds"},
+    {"heartbeat", FT_CUSTOM, AT(agents.heartbeat) - AT(agents), .def = "30s",
+     .parse = parse_heartbeat, .help = "offered to agents, whole seconds"},
     {"message_max", FT_SIZE, AT(agents.message_max) - AT(agents), .def = "4MiB", .min = 4096,
      .max = FT_MESSAGE_MAX_LIMIT, .help = "of a message from or to an agent"},
     {"insecure", FT_BOOL, AT(agents.insecure) - AT(agents),
@@ -96,7 +115,7 @@ static const struct ft_option settings_table[] = {
     {"api", FT_TABLE, AT(api), .table = api_table, .help = "the operators' port"},
     {"debug", FT_TABLE, AT(debug), .table = debug_table, .help = "the window for diagnostics"},
     {"stop_timeout", FT_DURATION, AT(stop_timeout), .def = "10s", .min = FT_MS(1),
-     .help = "for an orderly stop"},
+     .max = STOP_TIMEOUT_MAX, .help = "for an orderly stop"},
     {"store", FT_TABLE, AT(store), .table = store_table, .help = "configurations, groups, agents"},
     {"metrics", FT_TABLE, AT(metrics), .table = metrics_table, .help = "the pipeline"},
     {"exporters", FT_VARIANTS, AT(exporters), .variants = ft_exporter_variants,
@@ -124,11 +143,6 @@ static int check_listen(struct ft_settings *s, const struct ft_strings *listen, 
 
 static int check(struct ft_settings *s, struct ft_text_error *reterr)
 {
-    if (s->agents.heartbeat % FT_SEC(1) != 0) {
-        ft_text_error_set(reterr,
-                          "agents.heartbeat must be whole seconds: OpAMP offers nothing finer");
-        return -EINVAL;
-    }
     int r = check_listen(s, &s->agents.listen, "agents", reterr);
     if (r == 0)
         r = check_listen(s, &s->api.listen, "api", reterr);

@@ -16,35 +16,27 @@
 
 static json_t *json_attr(const struct ft_attr *a)
 {
-    CLEANUP(freep) char *text = NULL;
-
     if (a->kind == FT_ATTR_STRING)
         return ft_json_slice(a->text);
     if (a->kind == FT_ATTR_NULL)
         return json_null();
+    /* Its text is JSON already. What does not parse all the same (a number that is too large) is
+     * shown as text; so is what there is no memory for, unless that fails too. */
     json_t *j = json_loadb((const char *)a->text.data, a->text.len, JSON_DECODE_ANY, NULL);
     return j ? j : ft_json_slice(a->text);
 }
 
-static void set_slice_key(json_t *object, struct rn_slice key, json_t *value)
-{
-    char text[1024];
-
-    ft_text_clean(key, text, sizeof(text));
-    json_object_set_new(object, text, value);
-}
-
 /* Attributes, but for those that are labels: these go to `labels`. */
-static json_t *json_attrs(const struct ft_attrs *attrs, json_t *labels)
+static json_t *json_attrs(const struct ft_attrs *attrs, json_t **labels)
 {
     json_t *j = json_object();
     struct rn_slice label;
 
     for (uint32_t i = 0; attrs && i < attrs->count; i++) {
         if (labels && ft_attr_is_label(&attrs->items[i], &label))
-            set_slice_key(labels, label, ft_json_slice(attrs->items[i].text));
+            ft_json_set(labels, label, ft_json_slice(attrs->items[i].text));
         else
-            set_slice_key(j, attrs->items[i].key, json_attr(&attrs->items[i]));
+            ft_json_set(&j, attrs->items[i].key, json_attr(&attrs->items[i]));
     }
     return j;
 }
@@ -55,7 +47,7 @@ static json_t *json_capabilities(uint64_t capabilities)
     uint64_t bit = 0;
 
     for (const char *name; (name = ft_agent_capability_next(capabilities, &bit));)
-        json_array_append_new(j, json_string(name));
+        ft_json_add(&j, json_string(name));
     return j;
 }
 
@@ -66,14 +58,14 @@ static json_t *json_component(const Opamp__Proto__ComponentHealth *h, unsigned d
                           ft_json_slice(rn_slice_str(h->status)));
 
     if (h->last_error && *h->last_error)
-        json_object_set_new(j, "last_error", ft_json_slice(rn_slice_str(h->last_error)));
+        ft_json_set(&j, RN_SLICE_LITERAL("last_error"), ft_json_slice(rn_slice_str(h->last_error)));
     for (size_t i = 0; depth < COMPONENTS_DEPTH_MAX && i < h->n_component_health_map; i++) {
         const Opamp__Proto__ComponentHealth__ComponentHealthMapEntry *e =
             h->component_health_map[i];
         if (e->value)
-            json_object_set_new(components, e->key, json_component(e->value, depth + 1));
+            ft_json_set(&components, rn_slice_str(e->key), json_component(e->value, depth + 1));
     }
-    json_object_set_new(j, "components", components);
+    ft_json_set(&j, RN_SLICE_LITERAL("components"), components);
     return j;
 }
 
@@ -132,14 +124,14 @@ json_t *ft_json_agent(struct ft_api *api, const struct ft_agent_snapshot *s)
     if (ft_subject_init(&subject, &s->uid, ft_blob_slice(s->description)) < 0)
         subject = (struct ft_subject){.uid = s->uid};
     group = ft_catalog_resolve(api->o.catalog, ft_subject_lookup, &subject);
-    json_t *others = json_attrs(subject.non_identifying, labels);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}",
+    json_t *others = json_attrs(subject.non_identifying, &labels);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                      "instance_uid", uid, "status", ft_liveness_name(s->liveness), "transport",
                      ft_transport_name(s->transport), "remote_address", s->remote_address, "group",
                      group->name, "labels", labels, "identifying_attributes",
                      json_attrs(subject.identifying, NULL), "non_identifying_attributes", others,
                      "capabilities", json_capabilities(s->capabilities), "sequence_num",
-                     (json_int_t)s->sequence_num, "last_seen", ft_json_time(s->last_seen_ms),
+                     ft_json_u64(s->sequence_num), "last_seen", ft_json_time(s->last_seen_ms),
                      "connected_since", ft_json_time(s->connected_since_ms), "health",
                      json_health(s->health), "config", json_config(api, s, group));
 }

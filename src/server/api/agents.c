@@ -50,7 +50,9 @@ void ft_handle_agent_effective(void *arg, struct rnet_http_request *req)
                           &limits, &arena, &m, NULL);
     if (r == 0)
         r = ft_objects_from_opamp((const Opamp__Proto__AgentConfigMap *)m, &objects);
-    if (r < 0)
+    if (r == -ENOMEM)
+        ft_reply_problem(req, 503, "the server is out of memory");
+    else if (r < 0)
         ft_reply_problem(req, 500, "the effective configuration cannot be read: %s", strerror(-r));
     else
         ft_reply_json(req, 200, json_pack("{s:o}", "objects", ft_json_objects(&objects, false)));
@@ -108,17 +110,25 @@ static bool matches(struct ft_api *api, const struct filter *f, const struct ft_
     return !f->group.data || rn_slice_eq_str(f->group, group->name);
 }
 
-/* The first uid behind the cursor. */
-static size_t first_behind(const struct ft_uuid *uids, size_t n, const char *after)
+/* The uid that the cursor names; false after a 400. */
+static bool parse_last(struct rnet_http_request *req, const struct ft_page *page,
+                       struct ft_uuid *ret)
 {
-    struct ft_uuid last;
+    *ret = (struct ft_uuid){0}; /* nobody has that one, and all come after it */
+    if (!page->after[0] || ft_uuid_parse(rn_slice_str(page->after), ret) == 0)
+        return true;
+    ft_reply_problem(req, 400, "cursor must be a `next` of an earlier page");
+    return false;
+}
+
+/* The first uid behind the cursor. */
+static size_t first_behind(const struct ft_uuid *uids, size_t n, const struct ft_uuid *last)
+{
     size_t lo = 0, hi = n;
 
-    if (ft_uuid_parse(rn_slice_str(after), &last) < 0)
-        return 0;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (ft_uuid_cmp(&uids[mid], &last) <= 0)
+        if (ft_uuid_cmp(&uids[mid], last) <= 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -128,15 +138,15 @@ static size_t first_behind(const struct ft_uuid *uids, size_t n, const char *aft
 
 /* One agent into the page, if it matches. False when the page is full already. */
 static bool add_agent(struct ft_api *api, const struct filter *f, const struct ft_uuid *uid,
-                      const struct ft_page *page, json_t *items)
+                      const struct ft_page *page, json_t **items)
 {
     CLEANUP(ft_agent_snapshot_fini) struct ft_agent_snapshot s = {0};
 
     if (ft_registry_snapshot(api->o.registry, uid, &s) < 0 || !matches(api, f, &s))
         return true;
-    if (json_array_size(items) == page->limit)
+    if (!*items || json_array_size(*items) == page->limit)
         return false;
-    json_array_append_new(items, ft_json_agent(api, &s));
+    ft_json_add(items, ft_json_agent(api, &s));
     return true;
 }
 
@@ -146,18 +156,19 @@ void ft_handle_agents_list(void *arg, struct rnet_http_request *req)
     CLEANUP(filter_fini) struct filter f = {0};
     CLEANUP(freep) struct ft_uuid *uids = NULL;
     struct ft_page page;
+    struct ft_uuid after;
     const char *last = NULL;
     size_t n, i;
 
-    if (!ft_request_page(req, &page) || !parse_filter(req, &f))
+    if (!ft_request_page(req, &page) || !parse_last(req, &page, &after) || !parse_filter(req, &f))
         return;
     if (ft_registry_uids(api->o.registry, &uids, &n) < 0) {
         ft_reply_problem(req, 503, "the server is out of memory");
         return;
     }
     json_t *items = json_array();
-    size_t first = first_behind(uids, n, page.after);
-    for (i = first; i < n && add_agent(api, &f, &uids[i], &page, items); i++)
+    size_t first = first_behind(uids, n, &after);
+    for (i = first; i < n && add_agent(api, &f, &uids[i], &page, &items); i++)
         if ((i - first) % YIELD_EVERY == YIELD_EVERY - 1 && rn_yield() < 0)
             break;
     if (i < n && json_array_size(items) > 0)
@@ -174,15 +185,15 @@ void ft_handle_agents_list(void *arg, struct rnet_http_request *req)
 static json_t *json_sample(const struct ft_latest_sample *s)
 {
     return json_pack(
-        "{s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I}", "agent_id", s->agent_id,
-        "boot_id", s->boot_id, "seq", (json_int_t)s->sample.seq, "timestamp",
+        "{s:s, s:s, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "agent_id", s->agent_id,
+        "boot_id", s->boot_id, "seq", ft_json_u64(s->sample.seq), "timestamp",
         (json_int_t)s->sample.timestamp_ms, "host_name", ft_json_slice(s->sample.host_name), "ip",
         ft_json_slice(s->sample.ip), "pid", (json_int_t)s->sample.pid, "process_name",
         ft_json_slice(s->sample.process_name), "cmd", ft_json_slice(s->sample.cmd),
         "cpu_usage_rate",
         s->sample.has_cpu_usage_rate ? json_real(s->sample.cpu_usage_rate) : json_null(),
-        "mem_usage", (json_int_t)s->sample.mem_usage, "send_lines",
-        (json_int_t)s->sample.send_lines);
+        "mem_usage", ft_json_u64(s->sample.mem_usage), "send_lines",
+        ft_json_u64(s->sample.send_lines));
 }
 
 void ft_handle_agent_metrics(void *arg, struct rnet_http_request *req)
@@ -199,6 +210,6 @@ void ft_handle_agent_metrics(void *arg, struct rnet_http_request *req)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, json_sample(&list.items[i]));
+        ft_json_add(&items, json_sample(&list.items[i]));
     ft_reply_json(req, 200, ft_page_json(items, NULL));
 }

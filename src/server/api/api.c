@@ -1,5 +1,6 @@
 #include "api/internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,12 +50,37 @@ static bool token_fits(const struct ft_api *api, struct rn_slice field)
     return CRYPTO_memcmp(field.data + scheme_len, api->o.token, len) == 0;
 }
 
+static int hex_digit(uint8_t c)
+{
+    return isdigit(c) ? c - '0' : isxdigit(c) ? tolower(c) - 'a' + 10 : -1;
+}
+
+/* Does the path begin with `/api`, as the router will read it: each segment percent-decoded? */
+static bool is_under_api(struct rn_slice path)
+{
+    static const char wanted[] = "api";
+    size_t at = 1;
+
+    if (path.len == 0 || path.data[0] != '/')
+        return false;
+    for (size_t i = 0; wanted[i]; i++) {
+        if (at >= path.len)
+            return false;
+        int c = path.data[at++];
+        if (c == '%' && at + 2 <= path.len) {
+            c = hex_digit(path.data[at]) * 16 + hex_digit(path.data[at + 1]);
+            at += 2;
+        }
+        if (c != wanted[i])
+            return false;
+    }
+    return true;
+}
+
 /* Every call under /api needs the token, also one that no route knows. */
 static int authenticate(void *arg, struct rnet_http_request *req)
 {
-    struct rn_slice path = rnet_http_path(req);
-
-    if (path.len < 4 || memcmp(path.data, "/api", 4) != 0 ||
+    if (!is_under_api(rnet_http_path(req)) ||
         token_fits(arg, rnet_http_field(req, "authorization")))
         return 0;
     (void)rnet_http_header(req, "WWW-Authenticate", "Bearer realm=\"fettle\"");

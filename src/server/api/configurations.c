@@ -1,6 +1,7 @@
 /* /configurations and their versions */
 #include "api/internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ void ft_handle_configurations_list(void *arg, struct rnet_http_request *req)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < n && i < page.limit; i++)
-        json_array_append_new(items, json_configuration(&list[i]));
+        ft_json_add(&items, json_configuration(&list[i]));
     ft_reply_json(req, 200, ft_page_json(items, n > page.limit ? list[page.limit - 1].name : NULL));
 }
 
@@ -122,7 +123,7 @@ void ft_handle_versions_list(void *arg, struct rnet_http_request *req)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < n && i < page.limit; i++)
-        json_array_append_new(items, json_head(&list[i]));
+        ft_json_add(&items, json_head(&list[i]));
     char last[16];
     if (n > page.limit)
         snprintf(last, sizeof(last), "%u", list[page.limit - 1].number);
@@ -149,7 +150,7 @@ void ft_handle_version_get(void *arg, struct rnet_http_request *req)
         return;
     }
     json_t *j = json_head(&v->head);
-    json_object_set_new(j, "objects", ft_json_objects(&v->objects, true));
+    ft_json_set(&j, RN_SLICE_LITERAL("objects"), ft_json_objects(&v->objects, true));
     ft_reply_json(req, 200, j);
 }
 
@@ -183,23 +184,36 @@ static void point_at(const char *name, const char *member, char pointer[1024])
     snprintf(pointer + n, 1024 - n, "%s", member);
 }
 
-static int decode_base64(struct rn_slice text, uint8_t **ret, size_t *ret_len)
+/* Only the alphabet, and one or two `=` at the very end: the decoder of libcrypto is not so strict.
+ */
+static bool is_base64(struct rn_slice text, size_t *ret_padding)
 {
-    uint8_t *out = malloc(text.len / 4 * 3 + 4);
     size_t padding = 0;
 
-    if (!out)
-        return -ENOMEM;
-    int n = text.len % 4 == 0 && text.len < INT32_MAX
-                ? EVP_DecodeBlock(out, text.data, (int)text.len)
-                : -1;
-    if (n < 0) {
-        free(out);
-        return -EINVAL;
-    }
+    if (text.len % 4 != 0 || text.len > INT32_MAX)
+        return false;
     while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
         padding++;
-    *ret = out;
+    for (size_t i = 0; i < text.len - padding; i++)
+        if (!isalnum(text.data[i]) && text.data[i] != '+' && text.data[i] != '/')
+            return false;
+    *ret_padding = padding;
+    return true;
+}
+
+static int decode_base64(struct rn_slice text, uint8_t **ret, size_t *ret_len)
+{
+    size_t padding;
+
+    if (!is_base64(text, &padding))
+        return -EINVAL;
+    CLEANUP(freep) uint8_t *out = malloc(text.len / 4 * 3 + 4);
+    if (!out)
+        return -ENOMEM;
+    int n = EVP_DecodeBlock(out, text.data, (int)text.len);
+    if (n < 0)
+        return -EINVAL;
+    *ret = TAKE(out);
     *ret_len = (size_t)n - padding;
     return 0;
 }

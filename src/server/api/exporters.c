@@ -8,11 +8,10 @@ static json_t *json_ledger(const struct ft_ledger_view *v)
     json_t *ledger = json_object(), *dropped = json_object();
 
     for (int c = 0; c < FT_COLUMN_COUNT; c++) {
-        json_t *n = json_integer((json_int_t)v->columns[c]);
-        json_object_set_new(c < FT_DROPPED_FIRST ? ledger : dropped,
-                            ft_column_name((enum ft_column)c), n);
+        ft_json_set(c < FT_DROPPED_FIRST ? &ledger : &dropped,
+                    rn_slice_str(ft_column_name((enum ft_column)c)), ft_json_u64(v->columns[c]));
     }
-    json_object_set_new(ledger, "dropped", dropped);
+    ft_json_set(&ledger, RN_SLICE_LITERAL("dropped"), dropped);
     return ledger;
 }
 
@@ -34,7 +33,7 @@ void ft_handle_exporters_list(void *arg, struct rnet_http_request *req)
     json_t *items = json_array();
 
     for (size_t i = 0; ft_fanout_describe(api->o.fanout, i, &info) == 0; i++)
-        json_array_append_new(items, json_exporter(&info));
+        ft_json_add(&items, json_exporter(&info));
     ft_reply_json(req, 200, ft_page_json(items, NULL));
 }
 

@@ -12,9 +12,7 @@ static json_t *json_variables(const struct ft_attrs *variables)
     json_t *j = json_object();
 
     for (uint32_t i = 0; variables && i < variables->count; i++)
-        json_object_setn_new_nocheck(j, (const char *)variables->items[i].key.data,
-                                     variables->items[i].key.len,
-                                     ft_json_slice(variables->items[i].text));
+        ft_json_set(&j, variables->items[i].key, ft_json_slice(variables->items[i].text));
     return j;
 }
 
@@ -58,8 +56,8 @@ void ft_handle_groups_list(void *arg, struct rnet_http_request *req)
     size_t i = 0;
     while (i < table->count && page.after[0] && strcmp(sorted[i]->name, page.after) <= 0)
         i++;
-    for (; i < table->count && json_array_size(items) < page.limit; i++) {
-        json_array_append_new(items, json_group(sorted[i]));
+    for (; i < table->count && items && json_array_size(items) < page.limit; i++) {
+        ft_json_add(&items, json_group(sorted[i]));
         last = sorted[i]->name;
     }
     ft_reply_json(req, 200, ft_page_json(items, i < table->count ? last : NULL));

@@ -34,6 +34,12 @@ void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *
 void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error,
                     const struct ft_problem *problem, const char *what);
 
+/* Building: NULL, for want of memory anywhere, makes the whole NULL. The reference is taken. */
+void ft_json_add(json_t **array, json_t *item);
+void ft_json_set(json_t **object, struct rn_slice key, json_t *value);
+
+/* A number up to the largest that JSON integers have here. */
+json_t *ft_json_u64(uint64_t n);
 /* Time in ms as RFC 3339 with ms; 0 is null. */
 json_t *ft_json_time(int64_t ms);
 json_t *ft_json_slice(struct rn_slice s); /* invalid UTF-8 is made valid */
@@ -44,9 +50,14 @@ json_t *ft_json_objects(const struct ft_objects *objects, bool with_template);
 
 /* ---- request.c ---- */
 
-/* The body as a JSON object, or false after a 400. */
+bool ft_json_depth_fits(struct rn_slice text);
+/* The body as a JSON object, or false after a 400. The parser recurses: how deep the text may be is
+ * judged before. */
+#define FT_JSON_DEPTH_MAX 32
 bool ft_request_json(struct rnet_http_request *req, json_t **ret);
-/* If-Match as a revision, FT_MATCH_ALWAYS or FT_MATCH_EXISTS; false after a 400. */
+/* If-Match as a revision, FT_MATCH_ALWAYS, FT_MATCH_EXISTS, or FT_MATCH_NEVER for a tag that is
+ * none of ours; false after a 400. */
+#define FT_MATCH_NEVER (UINT64_MAX - 1)
 bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret);
 /* Only these keys may stand in `object`: false after a 400 that names another. */
 bool ft_request_known_keys(struct rnet_http_request *req, const json_t *object,
@@ -68,10 +79,11 @@ json_t *ft_page_json(json_t *items, const char *last_key);
 /* ---- handlers; `arg` is the struct ft_api ---- */
 #define FT_HANDLERS(X)                                                                             \
     X(agents_list)                                                                                 \
-    X(agent_get) X(agent_effective) X(agent_metrics) X(exporters_list) X(exporter_get)             \
-        X(configurations_list) X(configurations_post) X(configuration_get) X(versions_list)        \
-            X(versions_post) X(version_get) X(groups_list) X(group_get) X(group_put)               \
-                X(group_delete) X(group_configuration_put) X(healthz) X(readyz)
+    X(agent_get)                                                                                   \
+    X(agent_effective) X(agent_metrics) X(exporters_list) X(exporter_get) X(configurations_list)   \
+        X(configurations_post) X(configuration_get) X(versions_list) X(versions_post)              \
+            X(version_get) X(groups_list) X(group_get) X(group_put) X(group_delete)                \
+                X(group_configuration_put) X(healthz) X(readyz)
 #define X(name) void ft_handle_##name(void *arg, struct rnet_http_request *req);
 FT_HANDLERS(X)
 #undef X

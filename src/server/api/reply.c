@@ -44,17 +44,33 @@ void ft_reply_problem(struct rnet_http_request *req, unsigned status, const char
     (void)rnet_http_problem(req, status, detail, NULL);
 }
 
+/* The member `errors`, for rnet_http_problem(); NULL without memory: the detail says it too. */
+static char *errors_member(const char *pointer, const char *detail, unsigned line)
+{
+    json_t *error = json_pack("{s:s, s:s}", "pointer", pointer, "detail", detail);
+    char *member = NULL;
+
+    if (line)
+        ft_json_set(&error, RN_SLICE_LITERAL("line"), json_integer(line));
+    CLEANUP(freep) char *text = error ? json_dumps(error, JSON_COMPACT) : NULL;
+    json_decref(error);
+    if (text && asprintf(&member, "\"errors\":[%s]", text) < 0)
+        member = NULL;
+    return member;
+}
+
+static void reply_problem_at(struct rnet_http_request *req, unsigned status, const char *pointer,
+                             const char *detail, unsigned line)
+{
+    CLEANUP(freep) char *member = errors_member(pointer, detail, line);
+
+    (void)rnet_http_problem(req, status, detail, member);
+}
+
 void ft_reply_field(struct rnet_http_request *req, unsigned status, const char *pointer,
                     const char *detail)
 {
-    json_t *errors = json_pack("[{s:s, s:s}]", "pointer", pointer, "detail", detail);
-    CLEANUP(freep) char *array = errors ? json_dumps(errors, JSON_COMPACT) : NULL;
-    CLEANUP(freep) char *members = NULL;
-
-    json_decref(errors);
-    if (array && asprintf(&members, "\"errors\":%s", array) < 0)
-        members = NULL;
-    (void)rnet_http_problem(req, status, detail, members);
+    reply_problem_at(req, status, pointer, detail, 0);
 }
 
 static unsigned status_of(int error)
@@ -113,12 +129,33 @@ void ft_reply_error(struct ft_api *api, struct rnet_http_request *req, int error
     if (status == 503)
         reply_storage(api, req, error);
     else if (problem && problem->detail[0])
-        ft_reply_field(req, status, problem->pointer, problem->detail);
+        reply_problem_at(req, status, problem->pointer, problem->detail, problem->line);
     else
         ft_reply_problem(req, status, "%s %s", words_of(error), what);
 }
 
 /* ---- JSON of small things ---- */
+
+void ft_json_add(json_t **array, json_t *item)
+{
+    if (json_array_append_new(*array, item) == 0)
+        return;
+    json_decref(*array);
+    *array = NULL;
+}
+
+void ft_json_set(json_t **object, struct rn_slice key, json_t *value)
+{
+    if (json_object_setn_new(*object, (const char *)key.data, key.len, value) == 0)
+        return;
+    json_decref(*object);
+    *object = NULL;
+}
+
+json_t *ft_json_u64(uint64_t n)
+{
+    return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
 
 json_t *ft_json_time(int64_t ms)
 {
@@ -126,7 +163,7 @@ json_t *ft_json_time(int64_t ms)
     time_t s = (time_t)(ms / 1000);
     struct tm tm;
 
-    if (ms == 0 || !gmtime_r(&s, &tm))
+    if (ms <= 0 || !gmtime_r(&s, &tm))
         return json_null();
     size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(text + n, sizeof(text) - n, ".%03dZ", (int)(ms % 1000));
@@ -137,7 +174,7 @@ json_t *ft_json_slice(struct rn_slice s)
 {
     char clean[FT_TEXT_MAX + 1];
 
-    if (ft_utf8_valid(s) && (s.len == 0 || !memchr(s.data, '\0', s.len)))
+    if (ft_utf8_valid(s))
         return json_stringn(s.len ? (const char *)s.data : "", s.len);
     return json_stringn(clean, ft_text_clean(s, clean, sizeof(clean)));
 }
@@ -164,16 +201,15 @@ static json_t *base64(struct rn_slice s)
 
 json_t *ft_json_object(const struct ft_object *o, bool with_template)
 {
-    bool is_text =
-        ft_utf8_valid(o->body) && (o->body.len == 0 || !memchr(o->body.data, '\0', o->body.len));
+    bool is_text = ft_utf8_valid(o->body);
     json_t *j = json_pack("{s:o}", "content_type", ft_json_slice(o->content_type));
 
-    if (!j)
-        return NULL;
-    json_object_set_new(j, is_text ? "body" : "body_base64",
-                        is_text ? ft_json_slice(o->body) : base64(o->body));
+    if (is_text)
+        ft_json_set(&j, RN_SLICE_LITERAL("body"), ft_json_slice(o->body));
+    else
+        ft_json_set(&j, RN_SLICE_LITERAL("body_base64"), base64(o->body));
     if (with_template)
-        json_object_set_new(j, "template", json_boolean(o->is_template));
+        ft_json_set(&j, RN_SLICE_LITERAL("template"), json_boolean(o->is_template));
     return j;
 }
 
@@ -181,10 +217,7 @@ json_t *ft_json_objects(const struct ft_objects *objects, bool with_template)
 {
     json_t *j = json_object();
 
-    for (size_t i = 0; j && i < objects->count; i++) {
-        char name[FT_OBJECT_NAME_MAX * 3 + 1];
-        ft_text_clean(objects->items[i].name, name, sizeof(name));
-        json_object_set_new(j, name, ft_json_object(&objects->items[i], with_template));
-    }
+    for (size_t i = 0; j && i < objects->count; i++)
+        ft_json_set(&j, objects->items[i].name, ft_json_object(&objects->items[i], with_template));
     return j;
 }

@@ -7,10 +7,34 @@
 
 #include <model/scalar.h>
 
+bool ft_json_depth_fits(struct rn_slice text)
+{
+    bool in_string = false;
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '[' || c == '{') && ++depth > FT_JSON_DEPTH_MAX)
+            return false;
+        else if (!in_string && (c == ']' || c == '}') && depth)
+            depth--;
+    }
+    return true;
+}
+
 bool ft_request_json(struct rnet_http_request *req, json_t **ret)
 {
     struct rn_slice body = rnet_http_body(req);
     json_error_t error;
+
+    if (!ft_json_depth_fits(body)) {
+        ft_reply_problem(req, 400, "the body is nested deeper than %d", FT_JSON_DEPTH_MAX);
+        return false;
+    }
     json_t *j = json_loadb(body.len ? (const char *)body.data : "", body.len,
                            JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 
@@ -28,10 +52,33 @@ bool ft_request_json(struct rnet_http_request *req, json_t **ret)
     return true;
 }
 
+/* One strong entity tag: the quotes, and between them what RFC 9110 allows. */
+static bool is_entity_tag(struct rn_slice field)
+{
+    if (field.len < 2 || field.data[0] != '"' || field.data[field.len - 1] != '"')
+        return false;
+    for (size_t i = 1; i < field.len - 1; i++)
+        if (field.data[i] <= ' ' || field.data[i] == '"' || field.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* The revision that we wrote as this tag; FT_MATCH_NEVER when it is none of ours. */
+static uint64_t revision_of(struct rn_slice tag)
+{
+    char text[24];
+    int64_t revision = 0;
+
+    if (tag.len < 3 || tag.len - 2 >= sizeof(text))
+        return FT_MATCH_NEVER;
+    memcpy(text, tag.data + 1, tag.len - 2);
+    text[tag.len - 2] = '\0';
+    return ft_int_parse(text, &revision) == 0 && revision > 0 ? (uint64_t)revision : FT_MATCH_NEVER;
+}
+
 bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret)
 {
     struct rn_slice field = rnet_http_field(req, "if-match");
-    char text[32];
 
     *ret = FT_MATCH_ALWAYS;
     if (!field.data)
@@ -40,15 +87,9 @@ bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret)
         *ret = FT_MATCH_EXISTS;
         return true;
     }
-    int64_t revision = 0;
-    if (field.len >= 3 && field.len < sizeof(text) && field.data[0] == '"' &&
-        field.data[field.len - 1] == '"') {
-        memcpy(text, field.data + 1, field.len - 2);
-        text[field.len - 2] = '\0';
-        if (ft_int_parse(text, &revision) == 0 && revision > 0) {
-            *ret = (uint64_t)revision;
-            return true;
-        }
+    if (is_entity_tag(field)) {
+        *ret = revision_of(field);
+        return true;
     }
     ft_reply_problem(req, 400, "If-Match must be one entity tag as it was sent in ETag, or *");
     return false;
