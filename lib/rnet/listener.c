@@ -219,6 +219,7 @@ static void stop_posted(struct rn_post *post)
     struct rnet_listener *ln =
         (struct rnet_listener *)(void *)((char *)post - offsetof(struct rnet_listener, stop_post));
 
+    atomic_store(&ln->stop_queued, false);
     if (!ln->draining) {
         ln->draining = true;
         rnet__listener_stop_accepting(ln);
@@ -251,11 +252,19 @@ void rnet__listener_conn_gone(struct rnet_listener *ln)
     }
 }
 
+/* A stop that hasn't run yet becomes a cut: a node is posted once at a time. */
 static int stop(struct rnet_listener *ln, bool cut)
 {
-    ln->cutting = cut;
+    int r;
+
+    atomic_store(&ln->cutting, cut);
+    if (atomic_exchange(&ln->stop_queued, true))
+        return 0;
     ln->stop_post.fn = stop_posted;
-    return rn_loop_post(ln->home->rn, &ln->stop_post);
+    r = rn_loop_post(ln->home->rn, &ln->stop_post);
+    if (r < 0)
+        atomic_store(&ln->stop_queued, false);
+    return r;
 }
 
 /* Wait until the loop has closed its end, or (without memory for a channel) look now and then. */

@@ -27,12 +27,13 @@ struct rnet_listener {
     struct rnet__socket   sockets[RNET_LISTENER_ADDRS_MAX];
     struct rn_timer       check_timer, pause_timer;
     struct rn_pause       pause;
-    bool                  paused, cutting, draining;
+    bool                  paused, draining;
     struct rn_tx drained; /* the loop's: closed when the last connection of a drain has gone */
     struct rn_post        stop_post;
     char                  name[RNET_LISTENER_NAME_MAX];
 
     /* any thread */
+    _Atomic bool      cutting, stop_queued;
     struct rn_post    empty_post; /* the last connection went on another loop */
     _Atomic uint32_t *connections; /* in the entry */
 };

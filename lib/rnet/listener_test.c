@@ -88,6 +88,19 @@ TASK_TEST(an_address_in_use_is_named)
     EQ(index, 1);
 }
 
+/* ---- drains ---- */
+
+TASK_TEST(a_drain_that_has_no_time_left_cuts_at_once)
+{
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = probe_dial(ln);
+
+    TASK_UNTIL(p.opened == 1);
+    ERR(rnet_listener_drain(ln, 1), ETIMEDOUT);
+    EQ(p.closed, 1);
+}
+
 /* ---- out of descriptors ---- */
 
 TASK_TEST(an_injected_emfile_pauses_and_the_next_look_accepts)
