@@ -257,7 +257,8 @@ static int stop(struct rnet_listener *ln, bool cut)
 {
     int r;
 
-    atomic_store(&ln->cutting, cut);
+    if (cut) /* for good, also when another drain still has patience */
+        atomic_store(&ln->cutting, true);
     if (atomic_exchange(&ln->stop_queued, true))
         return 0;
     ln->stop_post.fn = stop_posted;
@@ -267,7 +268,8 @@ static int stop(struct rnet_listener *ln, bool cut)
     return r;
 }
 
-/* Wait until the loop has closed its end, or (without memory for a channel) look now and then. */
+/* Wait until the loop has closed its end; without a channel (no memory, or another drain has it)
+ * look now and then. */
 static int wait_drained(struct rnet_listener *ln, struct rn_rx rx, rn_time deadline)
 {
     int r = 0;
@@ -291,13 +293,14 @@ int rnet_listener_drain(struct rnet_listener *ln, rn_time deadline)
     CLEANUP(rn_rx_closep) struct rn_rx rx = {0};
     struct rn_tx tx = {0};
     const bool had = rnet_listener_connections(ln) > 0;
+    bool shielded;
     int r;
 
     if (!ln->home || ln->home != rnet__loop_self())
         return -EPERM;
     if (ln->draining && rnet_listener_connections(ln) == 0)
         return 0;
-    if (rn_chan_open(0, 1, &tx, &rx) == 0) {
+    if (!ln->drained.gen && rn_chan_open(0, 1, &tx, &rx) == 0) {
         struct rn_end end = rn_end_tx(tx);
 
         if (rn_end_to_loop(&end, 1, ln->home->rn) == 0)
@@ -314,9 +317,10 @@ int rnet_listener_drain(struct rnet_listener *ln, rn_time deadline)
             return 0;
         (void)stop(ln, true);
     }
-    (void)rn_shield_begin(rn_after(CUT_SHIELD_NS));
+    shielded = rn_shield_begin(rn_after(CUT_SHIELD_NS)) == 0;
     (void)wait_drained(ln, rx, RN_FOREVER);
-    rn_shield_end();
+    if (shielded)
+        rn_shield_end();
     return r < 0 ? r : had ? -ETIMEDOUT : 0;
 }
 

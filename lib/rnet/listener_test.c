@@ -101,6 +101,39 @@ TASK_TEST(a_drain_that_has_no_time_left_cuts_at_once)
     EQ(p.closed, 1);
 }
 
+static void probe_stop(struct rnet_conn conn, void *data)
+{
+    (void)conn;
+    ((struct probe *)data)->stopped++;
+}
+
+static int drain_soon(void *arg)
+{
+    return rnet_listener_drain(arg, SOON);
+}
+
+TASK_TEST(two_tasks_may_drain_one_listener)
+{
+    struct rnet_protocol stubborn = probe_protocol;
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
+    CLEANUP(rnet_stream_closep) struct rnet_stream *s = NULL;
+    CLEANUP(rn_scope_closep) struct rn_scope scope = {0};
+
+    stubborn.on_stop = probe_stop;
+    ln = probe_listen_on("127.0.0.1:0", &stubborn, &p);
+    s = probe_dial(ln);
+    TASK_UNTIL(p.opened == 1);
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    OK(rn_go(scope, drain_soon, ln, NULL, 0));
+    OK(rn_go(scope, drain_soon, ln, NULL, 0));
+    TASK_UNTIL(p.stopped >= 1);
+    OK(rn_yield());
+    rnet_stream_closep(&s);
+    OK(rn_scope_wait(scope));
+    EQ(p.closed, 1);
+}
+
 /* ---- out of descriptors ---- */
 
 TASK_TEST(an_injected_emfile_pauses_and_the_next_look_accepts)
