@@ -180,6 +180,9 @@ struct rnet__bound {
 int  rnet__socket_listen(const char *address, int backlog, struct rnet__bound *ret_bound);
 void rnet__socket_unlink(const struct rnet__bound *bound); /* the file, if it is still ours */
 int  rnet__socket_options(int number, int family);
+/* Errors of a connection that died in the queue (Linux also passes pending network errors on): the
+ * next accept may do better. After any other error it would fail the same way. */
+bool rnet__accept_passes(int error);
 /* A stream over a connected descriptor, which is taken on success. */
 struct rnet_stream;
 int rnet__stream_of_fd(struct rn_fd fd, struct rnet_stream **ret_stream);

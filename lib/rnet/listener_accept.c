@@ -143,24 +143,9 @@ static void pause_for(struct rnet_listener *ln, int error)
 
 /* ---- accepting ---- */
 
-/* Errors of a connection that died in the queue; Linux also passes pending network errors on. */
-static bool passes(int error)
+static bool out_of_something(int error)
 {
-    switch (error) {
-    case -EINTR:
-    case -ECONNABORTED:
-    case -EPROTO:
-    case -ENETDOWN:
-    case -ENOPROTOOPT:
-    case -EHOSTDOWN:
-    case -ENONET:
-    case -EHOSTUNREACH:
-    case -ENETUNREACH:
-    case -EPERM:
-        return true;
-    default:
-        return false;
-    }
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
 
 static bool over_max(const struct rnet_listener *ln)
@@ -185,9 +170,10 @@ static void accept_some(struct rnet__socket *s)
             rnet_count(RNET_COUNTER_CONNS_REFUSED);
         } else if (r >= 0) {
             conn_place(ln, r);
-        } else if (!passes(r)) {
-            if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM ||
-                rnet_listener_check(ln) == 0)
+        } else if (!rnet__accept_passes(r)) {
+            if (!out_of_something(r))
+                (void)rnet_listener_check(ln);
+            if (s->open)
                 pause_for(ln, r);
             return;
         }

@@ -220,6 +220,23 @@ TASK_TEST(without_descriptors_a_listener_pauses_and_goes_on_after_our_next_close
         (void)close(taken[--n]);
 }
 
+TASK_TEST(an_accept_that_is_forbidden_pauses_and_does_not_spin)
+{
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = NULL;
+    struct rnet_listener_info info;
+    uint64_t before = accepts();
+
+    rn_fault_set(RN_SYS_accept4, EPERM, -1);
+    s = probe_dial(ln);
+    TASK_UNTIL(info_of("probe", &info) &&
+               (info.paused[RNET_PAUSE_OTHER] > 0 || accepts() - before > 100));
+    LE(accepts() - before, 100);
+    rn_fault_set(RN_SYS_accept4, 0, 0);
+    TASK_UNTIL(p.opened == 1);
+}
+
 TASK_TEST(over_the_bound_of_connections_the_newest_is_closed)
 {
     static const char *const addrs[] = {"127.0.0.1:0"};

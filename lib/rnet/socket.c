@@ -125,3 +125,21 @@ void rnet__socket_unlink(const struct rnet__bound *b)
     if (st.st_dev == b->file_dev && st.st_ino == b->file_ino)
         (void)rn_sys_unlink(b->addr.sa.un.sun_path);
 }
+
+bool rnet__accept_passes(int error)
+{
+    switch (error) {
+    case -EINTR:
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}

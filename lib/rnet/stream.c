@@ -242,11 +242,6 @@ const char *rnet_acceptor_address(const struct rnet_acceptor *a)
     return a->address;
 }
 
-static bool out_of_descriptors(int error)
-{
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
-}
-
 static bool ends_accepting(int error)
 {
     return error == -ETIMEDOUT || error == -ECANCELED || error == -EBADF || error == -EBUSY ||
@@ -264,7 +259,7 @@ int rnet_accept_number(struct rnet_acceptor *a, rn_time deadline, int *ret_numbe
         }
         if (ends_accepting(r))
             return r;
-        if (out_of_descriptors(r)) {
+        if (!rnet__accept_passes(r)) { /* out of descriptors, or not allowed: no spinning */
             const rn_time retry = rn_after(RETRY_NS);
 
             r = rn_sleep(retry < deadline ? retry : deadline);

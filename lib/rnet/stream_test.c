@@ -268,6 +268,19 @@ TASK_TEST(accepting_waits_out_a_lack_of_descriptors)
 
 /* ---- frames ---- */
 
+TASK_TEST(an_accept_that_is_forbidden_gives_up_at_its_deadline)
+{
+    CLEANUP(rnet_acceptor_closep) struct rnet_acceptor *a = NULL;
+    CLEANUP(rnet_stream_closep) struct rnet_stream *s = NULL;
+    int number;
+
+    OK(rnet_listen("127.0.0.1:0", 0, &a));
+    OK(rnet_dial(rnet_acceptor_address(a), SOON, &s));
+    rn_fault_set(RN_SYS_accept4, EPERM, -1);
+    ERR(rnet_accept_number(a, rn_after(50 * RN_MS), &number), ETIMEDOUT);
+    rn_fault_set(RN_SYS_accept4, 0, 0);
+}
+
 TASK_TEST(a_frame_reader_gives_each_frame_and_the_end)
 {
     struct pair p;
