@@ -204,7 +204,9 @@ static ssize_t read_body(struct rnet_http_request *req, struct rn_slice in)
     ssize_t n = take_body(req, in, &done);
 
     if (n < 0) {
-        refuse(req, (unsigned)-n, n == -413 ? "the body is larger than this resource takes" : NULL);
+        refuse(req, (unsigned)-n, n == -413   ? "the body is larger than this resource takes"
+                                : n == -503 ? "no memory for this body"
+                                            : "the body is not chunked as it says");
         return 0;
     }
     if (done)
@@ -267,7 +269,8 @@ static void dispatch(struct rnet_http_request *req)
     if (r == -405)
         (void)rnet_http_header(req, "Allow", allow);
     if (r < 0)
-        refuse(req, (unsigned)-r, NULL);
+        refuse(req, (unsigned)-r,
+               r == -405 ? "this resource knows other methods: see Allow" : "nothing is here");
     else if (!req->chunked && req->length > req->body_max)
         refuse(req, 413, "the body is larger than this resource takes");
     else

@@ -273,12 +273,34 @@ int rnet__response_write(struct rnet_http_request *req, bool keep_alive)
     return rnet_conn_writev(req->conn, parts, 4);
 }
 
+/* Why a head was refused; there is no request yet that could be told more of. */
+static const char *refusal(unsigned status)
+{
+    switch (status) {
+    case 408:
+        return "the request did not arrive in time";
+    case 414:
+        return "the target is longer than this server takes";
+    case 431:
+        return "the header is larger than this server takes";
+    case 501:
+        return "of the transfer encodings only chunked is known";
+    case 503:
+        return "no memory for this request";
+    case 505:
+        return "this server speaks HTTP/1.1";
+    default:
+        return "this is no HTTP/1.1 request";
+    }
+}
+
 void rnet__response_refuse(struct rnet_http *server, struct rnet_conn conn, unsigned status)
 {
-    char head[256], body[160];
+    char head[256], body[256];
     int body_len =
-        snprintf(body, sizeof(body), "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u}\n",
-                 rnet_http_reason(status), status);
+        snprintf(body, sizeof(body),
+                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\"}\n",
+                 rnet_http_reason(status), status, refusal(status));
     int n = put_head(server, head, sizeof(head), status, (size_t)body_len, CLOSE);
     const struct rn_slice parts[] = {
         rn_slice(head, (size_t)n),

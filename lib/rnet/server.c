@@ -153,6 +153,19 @@ static void on_timer(struct rnet_conn conn, void *data)
     timer_set(srv, conn, s, rnet_conn_kept(conn));
 }
 
+/* The peer will send no more. What it left behind is the beginning of a frame that never comes. */
+static void on_end(struct rnet_conn conn, void *data)
+{
+    const struct rnet_server *srv = server_of(conn);
+
+    if (rnet_conn_kept(conn) > 0)
+        malformed(srv, conn, data, -EPIPE, RNET_REASON_PROTOCOL);
+    else if (srv->handler->on_end)
+        srv->handler->on_end(conn, data);
+    else
+        (void)rnet_conn_end(conn, RNET_REASON_PEER);
+}
+
 /* ---- the server ---- */
 
 static rn_time or_default(rn_time ns, rn_time fallback)
@@ -176,7 +189,7 @@ static void server_init(struct rnet_server *srv, const struct rnet_server_option
         .on_open = on_open,
         .on_bytes = on_bytes,
         .on_drain = h->on_drain,
-        .on_end = h->on_end,
+        .on_end = on_end,
         .on_timer = on_timer,
         .on_stop = h->on_stop,
         .on_close = h->on_close,

@@ -230,6 +230,25 @@ TASK_TEST(a_slow_frame_is_refused_by_its_whole_time)
     EQ(b.frames, 1);
 }
 
+TASK_TEST(a_frame_that_breaks_off_is_refused)
+{
+    struct book b = {0};
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv = serve_with(&b, (struct rnet_server_options){0});
+    CLEANUP(rnet_stream_closep) struct rnet_stream *s = dial(srv);
+    char byte;
+
+    OK(rnet_stream_write_frame(s, RN_SLICE_LITERAL("whole"), SOON));
+    expect_frame(s, "whole");
+    OK(rnet_stream_write(s, "\0\0\0\5ha", 6, SOON));
+    OK(rnet_stream_end(s));
+    expect_frame(s, "bad");
+    EQ(rnet_stream_read(s, &byte, 1, SOON), 0);
+    EQ(b.malformed, 1);
+    EQ(b.error, -EPIPE);
+    EQ(b.reason, RNET_REASON_PROTOCOL);
+}
+
 TASK_TEST(who_sends_nothing_after_the_accept_is_closed)
 {
     struct book b = {0};

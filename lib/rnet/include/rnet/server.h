@@ -43,8 +43,9 @@ struct rnet_handler {
     void (*on_end)(struct rnet_conn conn, void *data);   /* NULL: flush and close, PEER */
     void (*on_timer)(struct rnet_conn conn, void *data); /* of rnet_server_timer() */
     void (*on_stop)(struct rnet_conn conn, void *data);  /* NULL: flush and close, DRAIN */
-    /* The codec refused (-EMSGSIZE, -EBADMSG) or a frame came too slowly (-ETIMEDOUT); the last
-     * chance to say so. Then the connection is flushed and closed, with PROTOCOL or the timeout. */
+    /* The codec refused (-EMSGSIZE, -EBADMSG), a frame came too slowly (-ETIMEDOUT), or the peer
+     * ended in the middle of one (-EPIPE); the last chance to say so. Then the connection is
+     * flushed and closed, with PROTOCOL or the timeout. */
     void (*on_malformed)(struct rnet_conn conn, void *data, int error);
     void (*on_close)(struct rnet_conn conn, void *data, enum rnet_reason reason);
 };
