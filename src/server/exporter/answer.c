@@ -1,4 +1,5 @@
-/* Verdicts and their reasons. A reason that is the same as the last one shares its text, so a send that fails as a whole has one. */
+/* Verdicts and their reasons. A reason that is the same as the last one shares its text, so a send
+ * that fails as a whole has one. */
 #include "exporter/exporter.h"
 
 #include <stdarg.h>
@@ -28,7 +29,7 @@ static uint32_t reason_last(const struct ft_buf *b)
 static uint32_t reason_add(struct ft_answer *a, const char *format, va_list args)
 {
     struct ft_text_error text;
-    uint32_t             last = reason_last(&a->reasons);
+    uint32_t last = reason_last(&a->reasons);
 
     if (!format)
         return 0;
@@ -41,7 +42,8 @@ static uint32_t reason_add(struct ft_answer *a, const char *format, va_list args
     return ft_buf_add(&a->reasons, text.text, strlen(text.text) + 1) < 0 ? 0 : last;
 }
 
-void ft_answer_one(struct ft_answer *a, size_t i, enum ft_verdict_kind kind, const char *format, ...)
+void ft_answer_one(struct ft_answer *a, size_t i, enum ft_verdict_kind kind, const char *format,
+                   ...)
 {
     va_list args;
 
@@ -53,7 +55,7 @@ void ft_answer_one(struct ft_answer *a, size_t i, enum ft_verdict_kind kind, con
 void ft_answer_all(struct ft_answer *a, enum ft_verdict_kind kind, const char *format, ...)
 {
     struct ft_verdict v = {.kind = (uint8_t)kind};
-    va_list           args;
+    va_list args;
 
     va_start(args, format);
     v.reason = reason_add(a, format, args);
@@ -65,7 +67,7 @@ void ft_answer_all(struct ft_answer *a, enum ft_verdict_kind kind, const char *f
 void ft_answer_rest(struct ft_answer *a, enum ft_verdict_kind kind, const char *format, ...)
 {
     struct ft_verdict v = {.kind = (uint8_t)kind};
-    va_list           args;
+    va_list args;
 
     va_start(args, format);
     v.reason = reason_add(a, format, args);

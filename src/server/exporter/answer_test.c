@@ -9,7 +9,7 @@
 TEST(verdicts_have_reasons_and_equal_ones_in_a_row_share_a_text)
 {
     struct ft_verdict items[4];
-    struct ft_answer  a = {.items = items};
+    struct ft_answer a = {.items = items};
 
     ft_answer_reset(&a, 4);
     STREQ(ft_answer_reason(&a, 0), "");
@@ -32,7 +32,7 @@ TEST(reasons_are_bounded_and_verdicts_are_not)
 {
     enum { N = 4000 };
     static struct ft_verdict items[N];
-    struct ft_answer         a = {.items = items};
+    struct ft_answer a = {.items = items};
 
     ft_answer_reset(&a, N);
     for (size_t i = 0; i < N; i++)
@@ -43,18 +43,20 @@ TEST(reasons_are_bounded_and_verdicts_are_not)
     ft_buf_fini(&a.reasons);
 }
 
-/* ---- the table of types ------------------------------------------------------------------------------------------------ */
+/* ---- the table of types --------------------------------------------------------------------- */
 
 struct settings {
     struct ft_items exporters;
 };
 
 static const struct ft_option options[] = {
-    {"exporters", FT_VARIANTS, offsetof(struct settings, exporters), .variants = ft_exporter_variants},
+    {"exporters", FT_VARIANTS, offsetof(struct settings, exporters),
+     .variants = ft_exporter_variants},
     {0},
 };
 
-static int specs_of(const char *text, struct ft_exporter_spec *specs, struct ft_yaml **y, struct ft_text_error *e)
+static int specs_of(const char *text, struct ft_exporter_spec *specs, struct ft_yaml **y,
+                    struct ft_text_error *e)
 {
     struct settings s;
 
@@ -71,9 +73,11 @@ TEST(a_configuration_file_names_exporters_of_every_type)
 {
     CLEANUP(yaml_freep) struct ft_yaml *y = NULL;
     struct ft_exporter_spec specs[4];
-    struct ft_text_error    e;
+    struct ft_text_error e;
 
-    OK(specs_of("exporters:\n- {name: local, type: sqlite, path: m.db}\n- {type: file, path: '-', required: true}\n", specs, &y, &e));
+    OK(specs_of("exporters:\n- {name: local, type: sqlite, path: m.db}\n- {type: file, path: '-', "
+                "required: true}\n",
+                specs, &y, &e));
     EQ(specs[0].type, &ft_exporter_sqlite);
     STREQ(ft_exporter_spec_head(&specs[0])->name, "local");
     TRUE(ft_exporter_spec_head(&specs[0])->required);
@@ -87,13 +91,15 @@ TEST(a_configuration_file_names_exporters_of_every_type)
 TEST(names_of_exporters_differ_and_can_be_labels)
 {
     struct ft_exporter_spec specs[4];
-    struct ft_text_error    e;
+    struct ft_text_error e;
 
     {
         CLEANUP(yaml_freep) struct ft_yaml *y = NULL;
 
-        ERR(specs_of("exporters:\n- {type: sqlite}\n- {type: file, name: sqlite}\n", specs, &y, &e), EINVAL);
-        STREQ(e.text, "f.yaml:3:3: two exporters are called \"sqlite\": give each a `name` of its own");
+        ERR(specs_of("exporters:\n- {type: sqlite}\n- {type: file, name: sqlite}\n", specs, &y, &e),
+            EINVAL);
+        STREQ(e.text,
+              "f.yaml:3:3: two exporters are called \"sqlite\": give each a `name` of its own");
     }
     {
         CLEANUP(yaml_freep) struct ft_yaml *y = NULL;
@@ -114,7 +120,8 @@ TEST(every_type_is_in_both_tables)
         EQ(ft_exporter_variants[i].table, t->options);
         EQ(ft_exporter_variants[i].size, t->settings_size);
         GE(t->size, t->settings_size);
-        TRUE(t->pace.rows_max > 0 && t->pace.bytes_max > 0 && t->pace.send_max > 0 && t->pace.retry_max > 0);
+        TRUE(t->pace.rows_max > 0 && t->pace.bytes_max > 0 && t->pace.send_max > 0 &&
+             t->pace.retry_max > 0);
     }
     EQ(ft_exporter_variants[i].name, NULL);
 }

@@ -1,12 +1,13 @@
 /* JSON lines: appended to a file, or written to stdout.
  *
- * A regular file: a body is written whole, or the file is truncated back to where it ended, so a reader never sees a torn line for longer than a
- * write takes; what a crash left torn is cut off at the next open. The file is locked, since truncating would hurt a second writer.
- * It is opened again when it was moved away (rotated).
+ * A regular file: a body is written whole, or the file is truncated back to where it ended, so a
+ * reader never sees a torn line for longer than a write takes; what a crash left torn is cut off at
+ * the next open. The file is locked, since truncating would hurt a second writer. It is opened
+ * again when it was moved away (rotated).
  *
- * Anything else (a pipe, a terminal) cannot be truncated: what has been begun of a line is `rest`, and is written before all else.
- * Such a descriptor may be shared with others, so it stays in blocking mode: poll says that PIPE_BUF bytes fit, and no more are written at
- * once.
+ * Anything else (a pipe, a terminal) cannot be truncated: what has been begun of a line is `rest`,
+ * and is written before all else. Such a descriptor may be shared with others, so it stays in
+ * blocking mode: poll says that PIPE_BUF bytes fit, and no more are written at once.
  */
 #include "exporter/types.h"
 
@@ -26,15 +27,15 @@
 #include "exporter/json.h"
 #include "exporter/path.h"
 
-#define TAIL_MAX   (64 * 1024) /* a torn line is looked for in so many bytes at the end */
+#define TAIL_MAX (64 * 1024) /* a torn line is looked for in so many bytes at the end */
 #define LINE_BEGIN "{\"agent_id\":"
 
 struct self {
     struct ft_file_settings settings;
-    int                     fd; /* meaningful while `opened` */
-    bool                    opened, is_stdout, is_regular;
-    off_t                   torn_at; /* a regular file has to be truncated to this first; -1: it is sound */
-    struct ft_buf           rest;    /* of the line that was begun */
+    int fd; /* meaningful while `opened` */
+    bool opened, is_stdout, is_regular;
+    off_t torn_at;      /* a regular file has to be truncated to this first; -1: it is sound */
+    struct ft_buf rest; /* of the line that was begun */
 };
 
 const struct ft_option ft_file_options[] = {
@@ -70,19 +71,19 @@ static const char *error_remedy(int error)
 
 static int fail(const struct self *self, int error, struct ft_text_error *reterr)
 {
-    ft_text_error_set(reterr, "%s: %s: %s", self->is_stdout ? "stdout" : self->settings.path, strerrordesc_np(error),
-                      error_remedy(error));
+    ft_text_error_set(reterr, "%s: %s: %s", self->is_stdout ? "stdout" : self->settings.path,
+                      strerrordesc_np(error), error_remedy(error));
     return -error;
 }
 
-/* ---- open --------------------------------------------------------------------------------------------------------------- */
+/* ---- open ----------------------------------------------------------------------------------- */
 
 /* Where a torn line at the end of the file begins; `size` when there is none. */
 static off_t torn_begin(int fd, off_t size)
 {
     CLEANUP(freep) char *tail = malloc(TAIL_MAX);
     const off_t from = size > TAIL_MAX ? size - TAIL_MAX : 0;
-    ssize_t     n = tail ? pread(fd, tail, (size_t)(size - from), from) : 0;
+    ssize_t n = tail ? pread(fd, tail, (size_t)(size - from), from) : 0;
     const char *line;
 
     if (n <= 0 || tail[n - 1] == '\n')
@@ -102,11 +103,12 @@ static bool line_is_ours(int fd, off_t at)
     return n > 0 && memcmp(begin, LINE_BEGIN, (size_t)n) == 0;
 }
 
-/* A crash may have left the beginning of a line. Of ours it goes (the sample was not told as stored); anything else gets its newline. */
+/* A crash may have left the beginning of a line. Of ours it goes (the sample was not told as
+ * stored); anything else gets its newline. */
 static int tail_mend(int fd)
 {
     struct stat st;
-    off_t       at;
+    off_t at;
 
     if (fstat(fd, &st) < 0)
         return -errno;
@@ -134,11 +136,14 @@ static bool is_fifo(const char *path)
 
 static int open_fd(struct self *self, const char *path)
 {
-    /* O_NONBLOCK: a FIFO without a reader is an error, and no wait for one; opened for reading too it would have one, us */
+    /* O_NONBLOCK: a FIFO without a reader is an error, and no wait for one; opened for reading too
+     * it would have one, us */
     const int flags = O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    CLEANUP(closep) int fd = is_fifo(path) ? open(path, O_WRONLY | flags) : open(path, O_RDWR | O_CREAT | flags, 0640);
+    CLEANUP(closep)
+    int fd =
+        is_fifo(path) ? open(path, O_WRONLY | flags) : open(path, O_RDWR | O_CREAT | flags, 0640);
     struct stat st;
-    int         r;
+    int r;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
@@ -167,8 +172,8 @@ static int open_stdout(struct self *self)
 static int file_open(void *arg, struct ft_text_error *reterr)
 {
     struct self *self = arg;
-    char         path[FT_EXPORTER_PATH_SIZE];
-    int          r;
+    char path[FT_EXPORTER_PATH_SIZE];
+    int r;
 
     self->is_stdout = strcmp(self->settings.path, "-") == 0;
     self->rest.max = SIZE_MAX;
@@ -195,15 +200,16 @@ static void file_close(void *arg)
 /* Somebody moved or removed the file: the name is somebody else now. */
 static bool file_moved(const struct self *self)
 {
-    char        path[FT_EXPORTER_PATH_SIZE];
+    char path[FT_EXPORTER_PATH_SIZE];
     struct stat ours, theirs;
 
-    if (self->is_stdout || ft_exporter_path(&self->settings.head, self->settings.path, path) < 0 || fstat(self->fd, &ours) < 0)
+    if (self->is_stdout || ft_exporter_path(&self->settings.head, self->settings.path, path) < 0 ||
+        fstat(self->fd, &ours) < 0)
         return false;
     return stat(path, &theirs) < 0 || ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev;
 }
 
-/* ---- send --------------------------------------------------------------------------------------------------------------- */
+/* ---- send ----------------------------------------------------------------------------------- */
 
 static int file_encode(const void *self, const struct ft_rows *in, struct ft_buf *out)
 {
@@ -244,8 +250,8 @@ static int truncate_back(struct self *self)
 static int send_regular(struct self *self, struct rn_slice body)
 {
     struct stat st;
-    size_t      written;
-    int         r = truncate_back(self);
+    size_t written;
+    int r = truncate_back(self);
 
     if (r < 0)
         return r;
@@ -264,9 +270,11 @@ static int send_regular(struct self *self, struct rn_slice body)
 static int wait_writable(int fd, rn_time deadline)
 {
     for (;;) {
-        rn_time       left = deadline - rn_now();
+        rn_time left = deadline - rn_now();
         struct pollfd p = {.fd = fd, .events = POLLOUT};
-        int           n = poll(&p, 1, left <= 0 ? 0 : (int)(left / RN_MS < INT_MAX ? (left + RN_MS - 1) / RN_MS : INT_MAX));
+        int n = poll(
+            &p, 1,
+            left <= 0 ? 0 : (int)(left / RN_MS < INT_MAX ? (left + RN_MS - 1) / RN_MS : INT_MAX));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -280,9 +288,10 @@ static int write_stream(int fd, struct rn_slice body, rn_time deadline, size_t *
 {
     *ret_written = 0;
     while (*ret_written < body.len) {
-        size_t  left = body.len - *ret_written;
-        int     r = wait_writable(fd, deadline);
-        ssize_t n = r < 0 ? 0 : write(fd, body.data + *ret_written, left < PIPE_BUF ? left : PIPE_BUF);
+        size_t left = body.len - *ret_written;
+        int r = wait_writable(fd, deadline);
+        ssize_t n =
+            r < 0 ? 0 : write(fd, body.data + *ret_written, left < PIPE_BUF ? left : PIPE_BUF);
 
         if (r < 0)
             return r;
@@ -309,7 +318,7 @@ static int keep_rest(struct self *self, struct rn_slice body, size_t written)
 static int send_rest(struct self *self, rn_time deadline)
 {
     size_t written;
-    int    r = write_stream(self->fd, ft_buf_slice(&self->rest), deadline, &written);
+    int r = write_stream(self->fd, ft_buf_slice(&self->rest), deadline, &written);
 
     ft_buf_consume(&self->rest, written);
     return r;
@@ -324,10 +333,11 @@ static size_t lines_begun(struct rn_slice body, size_t written)
     return n;
 }
 
-static int send_stream(struct self *self, struct rn_slice body, struct ft_answer *answer, rn_time deadline)
+static int send_stream(struct self *self, struct rn_slice body, struct ft_answer *answer,
+                       rn_time deadline)
 {
     size_t written = 0, n;
-    int    r = send_rest(self, deadline);
+    int r = send_rest(self, deadline);
 
     if (r == 0)
         r = write_stream(self->fd, body, deadline, &written);
@@ -346,11 +356,12 @@ static int file_reopen(struct self *self, struct ft_text_error *reterr)
     return self->opened ? 0 : file_open(self, reterr);
 }
 
-static int file_send(void *arg, const struct ft_rows *in, struct rn_slice body, struct ft_answer *answer, rn_time deadline)
+static int file_send(void *arg, const struct ft_rows *in, struct rn_slice body,
+                     struct ft_answer *answer, rn_time deadline)
 {
-    struct self         *self = arg;
+    struct self *self = arg;
     struct ft_text_error text;
-    int                  r = file_reopen(self, &text);
+    int r = file_reopen(self, &text);
 
     (void)in;
     if (r < 0) {
@@ -362,7 +373,8 @@ static int file_send(void *arg, const struct ft_rows *in, struct rn_slice body, 
         ft_answer_all(answer, FT_VERDICT_OK, NULL);
     } else {
         (void)fail(self, -r, &text);
-        ft_answer_rest(answer, r == -ETIMEDOUT || r == -ENOMEM ? FT_VERDICT_RETRY : FT_VERDICT_HOLD, "%s", text.text);
+        ft_answer_rest(answer, r == -ETIMEDOUT || r == -ENOMEM ? FT_VERDICT_RETRY : FT_VERDICT_HOLD,
+                       "%s", text.text);
     }
     return r;
 }
@@ -373,7 +385,11 @@ const struct ft_exporter_type ft_exporter_file = {
     .size = sizeof(struct self),
     .settings_size = sizeof(struct ft_file_settings),
     .options = ft_file_options,
-    .pace = {.rows_max = 5000, .bytes_max = (size_t)5 << 20, .age_max = 200 * RN_MS, .send_max = 30 * RN_S, .retry_max = 2 * RN_S},
+    .pace = {.rows_max = 1000,
+             .bytes_max = (size_t)5 << 20,
+             .age_max = 200 * RN_MS,
+             .send_max = 30 * RN_S,
+             .retry_max = 2 * RN_S},
     .open = file_open,
     .encode = file_encode,
     .send = file_send,

@@ -22,7 +22,7 @@ static struct rig *rig_at(const char *path)
 static char *read_all(const char *path)
 {
     static char text[1 << 22];
-    FILE       *f = fopen(path, "r");
+    FILE *f = fopen(path, "r");
 
     if (!f)
         FAIL("%s cannot be read", path);
@@ -55,10 +55,12 @@ static size_t whole_lines(const char *text)
 TEST(a_sample_is_one_line_with_the_names_of_the_contract)
 {
     CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(65536);
-    struct rig      *g = rig_at("-");
+    struct rig *g = rig_at("-");
     struct ft_sample s[2] = {rig_sample(1), rig_sample(2)};
 
-    s[1].cmd = rn_slice("a\"b\\c\n\t\x01" "d\xc3\xa9", 11);
+    s[1].cmd = rn_slice("a\"b\\c\n\t\x01"
+                        "d\xc3\xa9",
+                        11);
     s[1].cpu_usage_rate = 1.0 / 3;
     s[1].send_lines = UINT64_MAX;
     rig_add(g, s, 2);
@@ -67,12 +69,18 @@ TEST(a_sample_is_one_line_with_the_names_of_the_contract)
     OK(ft_json_add_sample(&b, &g->rows[1]));
     OK(ft_buf_add_byte(&b, 0));
     STREQ((const char *)b.data,
-          "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\",\"boot_id\":\"00000000-0002-7200-8000-000000000000\","
-          "\"seq\":1,\"timestamp\":1700000000001,\"process_name\":\"shipper\",\"host_name\":\"web-1\",\"ip\":\"10.0.0.1\","
-          "\"pid\":42,\"cmd\":\"./shipper --config \\\"a b\\\"\",\"cpu_usage_rate\":null,\"mem_usage\":1048576,\"send_lines\":1}\n"
-          "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\",\"boot_id\":\"00000000-0002-7200-8000-000000000000\","
-          "\"seq\":2,\"timestamp\":1700000000002,\"process_name\":\"shipper\",\"host_name\":\"web-1\",\"ip\":\"10.0.0.1\","
-          "\"pid\":42,\"cmd\":\"a\\\"b\\\\c\\n\\t\\u0001d\xc3\xa9\",\"cpu_usage_rate\":0.3333333333333333,\"mem_usage\":1048576,"
+          "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\",\"boot_id\":\"00000000-0002-7200-"
+          "8000-000000000000\","
+          "\"seq\":1,\"timestamp\":1700000000001,\"process_name\":\"shipper\",\"host_name\":\"web-"
+          "1\",\"ip\":\"10.0.0.1\","
+          "\"pid\":42,\"cmd\":\"./shipper --config \\\"a "
+          "b\\\"\",\"cpu_usage_rate\":null,\"mem_usage\":1048576,\"send_lines\":1}\n"
+          "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\",\"boot_id\":\"00000000-0002-7200-"
+          "8000-000000000000\","
+          "\"seq\":2,\"timestamp\":1700000000002,\"process_name\":\"shipper\",\"host_name\":\"web-"
+          "1\",\"ip\":\"10.0.0.1\","
+          "\"pid\":42,\"cmd\":\"a\\\"b\\\\c\\n\\t\\u0001d\xc3\xa9\",\"cpu_usage_rate\":0."
+          "3333333333333333,\"mem_usage\":1048576,"
           "\"send_lines\":18446744073709551615}");
     rig_free(g);
 }
@@ -80,9 +88,10 @@ TEST(a_sample_is_one_line_with_the_names_of_the_contract)
 TEST(doubles_are_short_and_read_back_as_the_same)
 {
     static const struct {
-        double      v;
+        double v;
         const char *text;
-    } cases[] = {{0, "0"}, {1, "1"}, {0.1, "0.1"}, {2.5, "2.5"}, {1e300, "1e+300"}, {0.30000000000000004, "0.30000000000000004"}};
+    } cases[] = {{0, "0"},     {1, "1"},          {0.1, "0.1"},
+                 {2.5, "2.5"}, {1e300, "1e+300"}, {0.30000000000000004, "0.30000000000000004"}};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(100);
@@ -113,14 +122,15 @@ TEST(lines_are_appended_to_what_is_there)
 TEST(a_line_that_a_crash_left_torn_is_cut_off_at_the_next_start)
 {
     struct rig *g = rig_at("samples.jsonl");
-    char        torn[100];
+    char torn[100];
 
     OK(rig_open(g));
     rig_fill(g, 1, 2);
     OK(rig_send(g, RN_FOREVER));
     rig_free(g);
     for (size_t len = 1; len < 40; len += 6) {
-        (void)snprintf(torn, sizeof(torn), "%.*s", (int)len, "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\"");
+        (void)snprintf(torn, sizeof(torn), "%.*s", (int)len,
+                       "{\"agent_id\":\"00000000-0001-7100-8000-000000000000\"");
         FILE *f = fopen(rig_path("samples.jsonl"), "a");
         (void)fputs(torn, f);
         (void)fclose(f);
@@ -154,7 +164,8 @@ TEST(a_full_disk_leaves_no_torn_line_and_passes_when_there_is_space)
     rig_fill(g, 11, 4000); /* more than the disk */
     ERR(rig_send(g, RN_FOREVER), ENOSPC);
     EQ(rig_count(g, FT_VERDICT_HOLD), 4000);
-    TRUE(strstr(ft_answer_reason(&g->answer, 0), "disk/samples.jsonl: No space left on device: free space on its file system"));
+    TRUE(strstr(ft_answer_reason(&g->answer, 0),
+                "disk/samples.jsonl: No space left on device: free space on its file system"));
     EQ(whole_lines(read_all(rig_path("disk/samples.jsonl"))), 10);
     small_disk_fill();
     rig_fill(g, 11, 100);
@@ -169,7 +180,7 @@ TEST(a_full_disk_leaves_no_torn_line_and_passes_when_there_is_space)
 TEST(a_rotated_file_is_left_and_a_new_one_begun)
 {
     struct rig *g = rig_at("samples.jsonl");
-    char        moved[600];
+    char moved[600];
 
     OK(rig_open(g));
     rig_fill(g, 1, 3);
@@ -204,7 +215,7 @@ TEST(a_folder_that_is_missing_is_named)
     rig_free(g);
 }
 
-/* ---- stdout and pipes ---------------------------------------------------------------------------------------------------- */
+/* ---- stdout and pipes ----------------------------------------------------------------------- */
 
 /* stdout becomes a pipe; returns its reading end. */
 static int stdout_pipe(int *ret_saved)
@@ -238,7 +249,7 @@ static size_t read_some(int fd, size_t have)
 TEST(a_dash_is_stdout)
 {
     struct rig *g = rig_at("-");
-    int         saved, fd = stdout_pipe(&saved);
+    int saved, fd = stdout_pipe(&saved);
 
     OK(rig_open(g));
     rig_fill(g, 1, 5);
@@ -255,8 +266,8 @@ TEST(a_dash_is_stdout)
 TEST(a_reader_that_stands_still_ends_a_send_at_its_deadline_and_gets_whole_lines_later)
 {
     struct rig *g = rig_at("-");
-    int         saved, fd = stdout_pipe(&saved);
-    size_t      taken = 0, have = 0;
+    int saved, fd = stdout_pipe(&saved);
+    size_t taken = 0, have = 0;
 
     OK(rig_open(g));
     rig_fill(g, 1, 3000); /* more than a pipe holds */
@@ -270,7 +281,8 @@ TEST(a_reader_that_stands_still_ends_a_send_at_its_deadline_and_gets_whole_lines
         (void)rig_send(g, rn_after(RN_MS));
         taken += rig_count(g, FT_VERDICT_OK);
     }
-    for (int i = 0; i < 100 && rig_send(g, rn_after(RN_MS)) < 0; i++) /* the rest of the last line */
+    for (int i = 0; i < 100 && rig_send(g, rn_after(RN_MS)) < 0;
+         i++) /* the rest of the last line */
         have += read_some(fd, have);
     stdout_restore(saved);
     for (size_t n; (n = read_some(fd, have)) > 0;)
@@ -283,7 +295,7 @@ TEST(a_reader_that_stands_still_ends_a_send_at_its_deadline_and_gets_whole_lines
 TEST(a_reader_that_has_gone_is_a_hold)
 {
     struct rig *g = rig_at("-");
-    int         saved, fd = stdout_pipe(&saved);
+    int saved, fd = stdout_pipe(&saved);
 
     (void)signal(SIGPIPE, SIG_IGN); /* the pool's threads block it */
     (void)close(fd);
@@ -291,7 +303,8 @@ TEST(a_reader_that_has_gone_is_a_hold)
     rig_fill(g, 1, 5);
     ERR(rig_send(g, RN_FOREVER), EPIPE);
     EQ(rig_count(g, FT_VERDICT_HOLD), 5);
-    STREQ(ft_answer_reason(&g->answer, 0), "stdout: Broken pipe: nobody reads it: start its reader");
+    STREQ(ft_answer_reason(&g->answer, 0),
+          "stdout: Broken pipe: nobody reads it: start its reader");
     stdout_restore(saved);
     rig_free(g);
 }
@@ -299,7 +312,7 @@ TEST(a_reader_that_has_gone_is_a_hold)
 TEST(a_fifo_without_a_reader_is_no_wait)
 {
     struct rig *g = rig_at("fifo");
-    int         fd;
+    int fd;
 
     OK(mkfifo(rig_path("fifo"), 0600));
     ERR(rig_open(g), ENXIO);

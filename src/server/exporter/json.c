@@ -63,8 +63,9 @@ int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
 {
     const struct ft_sample *s = row->sample;
 
-    (void)ft_buf_printf(out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"timestamp\":%" PRId64,
-                        row->batch->agent_id, row->batch->boot_id, s->seq, s->timestamp_ms);
+    (void)ft_buf_printf(
+        out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"timestamp\":%" PRId64,
+        row->batch->agent_id, row->batch->boot_id, s->seq, s->timestamp_ms);
     add_text(out, ",\"process_name\":", s->process_name);
     add_text(out, ",\"host_name\":", s->host_name);
     add_text(out, ",\"ip\":", s->ip);
@@ -75,5 +76,6 @@ int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
         (void)ft_json_add_double(out, s->cpu_usage_rate);
     else
         (void)ft_buf_add_str(out, "null");
-    return ft_buf_printf(out, ",\"mem_usage\":%" PRIu64 ",\"send_lines\":%" PRIu64 "}", s->mem_usage, s->send_lines);
+    return ft_buf_printf(out, ",\"mem_usage\":%" PRIu64 ",\"send_lines\":%" PRIu64 "}",
+                         s->mem_usage, s->send_lines);
 }

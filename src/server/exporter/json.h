@@ -3,9 +3,11 @@
 
 #include "exporter/exporter.h"
 
-/* A string in quotes; `s` is valid UTF-8. Control characters are escaped, so the result is one line. */
+/* A string in quotes; `s` is valid UTF-8. Control characters are escaped, so the result is one
+ * line. */
 int ft_json_add_string(struct ft_buf *out, struct rn_slice s);
 /* The shortest decimal that reads back as the same double; `v` is finite. */
 int ft_json_add_double(struct ft_buf *out, double v);
-/* An object with the contract's field names, on one line, without a newline. 0 or the buffer's sticky error. */
+/* An object with the contract's field names, on one line, without a newline. 0 or the buffer's
+ * sticky error. */
 int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row);

@@ -1,13 +1,15 @@
 /* The embedded default: a table in a file of its own, which other processes may read at any time.
  *
  *     closed --connect--> ready --send: BEGIN, INSERT OR IGNORE ..., COMMIT--> ready
- *                           \--the file is damaged, gone or was moved--> closed, and the next send connects again
+ *                           \--the file is damaged, gone or was moved--> closed
  *
- * A batch is one transaction: either all of its verdicts are told after the commit, or everything was rolled back and stays with the lane. A row
- * that is ignored was there before: the key is the sample's identity. WAL with synchronous=NORMAL: a crash of the process loses nothing
- * that was told, a crash of the machine perhaps the last transactions, and never the file.
+ * A batch is one transaction: either all of its verdicts are told after the commit, or everything
+ * was rolled back and stays with the lane. A row that is ignored was there before: the key is the
+ * sample's identity. WAL with synchronous=NORMAL: a crash of the process loses nothing that was
+ * told, a crash of the machine perhaps the last transactions, and never the file.
  *
- * The key begins with the time and there is no second index: rows arrive in that order, so inserts stay at the end of the tree.
+ * The key begins with the time and there is no second index: rows arrive in that order, so inserts
+ * stay at the end of the tree.
  */
 #include "exporter/types.h"
 
@@ -24,8 +26,8 @@
 
 struct self {
     struct ft_sqlite_settings settings;
-    sqlite3                  *db; /* NULL: closed */
-    sqlite3_stmt             *insert;
+    sqlite3 *db; /* NULL: closed */
+    sqlite3_stmt *insert;
 };
 
 const struct ft_option ft_sqlite_options[] = {
@@ -36,7 +38,8 @@ const struct ft_option ft_sqlite_options[] = {
 };
 
 static const char setup_sql[] =
-    "PRAGMA auto_vacuum = INCREMENTAL;" /* only counts before the first table: space can be given back later */
+    "PRAGMA auto_vacuum = INCREMENTAL;" /* only counts before the first table: space can be given
+                                           back later */
     "PRAGMA journal_mode = WAL;"
     "PRAGMA synchronous = NORMAL;"
     "PRAGMA secure_delete = OFF;"
@@ -58,9 +61,10 @@ static const char setup_sql[] =
     " PRIMARY KEY (timestamp, agent_id, boot_id, seq)"
     ") WITHOUT ROWID;";
 
-static const char insert_sql[] =
-    "INSERT OR IGNORE INTO process_metrics (agent_id, boot_id, seq, timestamp, process_name, host_name, ip, pid, cmd,"
-    " cpu_usage_rate, mem_usage, send_lines) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+static const char insert_sql[] = "INSERT OR IGNORE INTO process_metrics (agent_id, boot_id, seq, "
+                                 "timestamp, process_name, host_name, ip, pid, cmd,"
+                                 " cpu_usage_rate, mem_usage, send_lines) VALUES (?1, ?2, ?3, ?4, "
+                                 "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /* What a person has to do about it. NULL: nothing, it passes by itself. */
 static const char *error_remedy(sqlite3 *db, int rc)
@@ -72,7 +76,8 @@ static const char *error_remedy(sqlite3 *db, int rc)
         return "free space on its file system";
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return why == ENOSPC || why == EDQUOT ? "free space on its file system" : "see that the file can be written";
+        return why == ENOSPC || why == EDQUOT ? "free space on its file system"
+                                              : "see that the file can be written";
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
@@ -101,13 +106,14 @@ static void error_text(struct self *self, int rc, struct ft_text_error *ret)
     const char *remedy = error_remedy(self->db, rc);
     const char *what = self->db ? sqlite3_errmsg(self->db) : sqlite3_errstr(rc);
 
-    ft_text_error_set(ret, "%s: %s%s%s", self->settings.path, what, remedy ? ": " : "", remedy ? remedy : "");
+    ft_text_error_set(ret, "%s: %s%s%s", self->settings.path, what, remedy ? ": " : "",
+                      remedy ? remedy : "");
 }
 
 static int connect_at(struct self *self, const char *path)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int       rc = sqlite3_open_v2(path, &self->db, flags, NULL);
+    int rc = sqlite3_open_v2(path, &self->db, flags, NULL);
 
     if (rc == SQLITE_OK)
         rc = sqlite3_extended_result_codes(self->db, 1);
@@ -116,7 +122,8 @@ static int connect_at(struct self *self, const char *path)
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(self->db, setup_sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v3(self->db, insert_sql, -1, SQLITE_PREPARE_PERSISTENT, &self->insert, NULL);
+        rc = sqlite3_prepare_v3(self->db, insert_sql, -1, SQLITE_PREPARE_PERSISTENT, &self->insert,
+                                NULL);
     return rc;
 }
 
@@ -124,10 +131,11 @@ static int connect_at(struct self *self, const char *path)
 static int connect_file(struct self *self, struct ft_text_error *reterr)
 {
     char path[FT_EXPORTER_PATH_SIZE];
-    int  rc;
+    int rc;
 
     if (ft_exporter_path(&self->settings.head, self->settings.path, path) < 0) {
-        ft_text_error_set(reterr, "%.200s...: the path is too long: shorten it", self->settings.path);
+        ft_text_error_set(reterr, "%.200s...: the path is too long: shorten it",
+                          self->settings.path);
         return SQLITE_CANTOPEN;
     }
     rc = connect_at(self, path);
@@ -143,7 +151,8 @@ static bool file_moved(struct self *self)
 {
     int moved = 0;
 
-    return sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+    return sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
 }
 
 static int sqlite_open(void *arg, struct ft_text_error *reterr)
@@ -153,13 +162,14 @@ static int sqlite_open(void *arg, struct ft_text_error *reterr)
 
 static int bind_text(sqlite3_stmt *stmt, int i, struct rn_slice s)
 {
-    return sqlite3_bind_text64(stmt, i, s.data ? (const char *)s.data : "", s.len, SQLITE_STATIC, SQLITE_UTF8);
+    return sqlite3_bind_text64(stmt, i, s.data ? (const char *)s.data : "", s.len, SQLITE_STATIC,
+                               SQLITE_UTF8);
 }
 
 static int row_bind(sqlite3_stmt *stmt, const struct ft_row *row)
 {
     const struct ft_sample *s = row->sample;
-    int                     rc = 0;
+    int rc = 0;
 
     rc |= sqlite3_bind_text(stmt, 1, row->batch->agent_id, FT_UUID_TEXT_LEN, SQLITE_STATIC);
     rc |= sqlite3_bind_text(stmt, 2, row->batch->boot_id, FT_UUID_TEXT_LEN, SQLITE_STATIC);
@@ -170,7 +180,8 @@ static int row_bind(sqlite3_stmt *stmt, const struct ft_row *row)
     rc |= bind_text(stmt, 7, s->ip);
     rc |= sqlite3_bind_int64(stmt, 8, s->pid);
     rc |= bind_text(stmt, 9, s->cmd);
-    rc |= s->has_cpu_usage_rate ? sqlite3_bind_double(stmt, 10, s->cpu_usage_rate) : sqlite3_bind_null(stmt, 10);
+    rc |= s->has_cpu_usage_rate ? sqlite3_bind_double(stmt, 10, s->cpu_usage_rate)
+                                : sqlite3_bind_null(stmt, 10);
     rc |= sqlite3_bind_int64(stmt, 11, (sqlite3_int64)s->mem_usage);
     rc |= sqlite3_bind_int64(stmt, 12, (sqlite3_int64)s->send_lines);
     return rc == SQLITE_OK ? SQLITE_OK : SQLITE_NOMEM;
@@ -181,13 +192,15 @@ static bool is_row_error(int rc)
 {
     const int kind = rc & 0xff;
 
-    return kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG || kind == SQLITE_MISMATCH || kind == SQLITE_RANGE;
+    return kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG || kind == SQLITE_MISMATCH ||
+           kind == SQLITE_RANGE;
 }
 
-static int row_insert(struct self *self, const struct ft_row *row, struct ft_answer *answer, size_t i)
+static int row_insert(struct self *self, const struct ft_row *row, struct ft_answer *answer,
+                      size_t i)
 {
     const struct ft_sample *s = row->sample;
-    int                     rc;
+    int rc;
 
     if (s->seq > INT64_MAX || s->mem_usage > INT64_MAX || s->send_lines > INT64_MAX) {
         ft_answer_one(answer, i, FT_VERDICT_REJECT, "a number is over 2^63-1");
@@ -197,7 +210,8 @@ static int row_insert(struct self *self, const struct ft_row *row, struct ft_ans
     if (rc == SQLITE_OK)
         rc = sqlite3_step(self->insert);
     if (rc == SQLITE_DONE) {
-        ft_answer_one(answer, i, sqlite3_changes(self->db) ? FT_VERDICT_OK : FT_VERDICT_DUPLICATE, NULL);
+        ft_answer_one(answer, i, sqlite3_changes(self->db) ? FT_VERDICT_OK : FT_VERDICT_DUPLICATE,
+                      NULL);
         rc = SQLITE_OK;
     } else if (is_row_error(rc)) {
         ft_answer_one(answer, i, FT_VERDICT_REJECT, "%s", sqlite3_errmsg(self->db));
@@ -217,11 +231,11 @@ static int rows_insert(struct self *self, const struct ft_rows *in, struct ft_an
     return rc == SQLITE_OK ? sqlite3_exec(self->db, "COMMIT", NULL, NULL, NULL) : rc;
 }
 
-/* Everything is rolled back, so nothing of it is stored. The connection is made anew: after an error of the file that is the
- * state that is known. */
+/* Everything is rolled back, so nothing of it is stored. The connection is made anew: after an
+ * error of the file that is the state that is known. */
 static void send_failed(struct self *self, int rc, struct ft_answer *answer)
 {
-    const bool           waits_for_people = error_remedy(self->db, rc) != NULL;
+    const bool waits_for_people = error_remedy(self->db, rc) != NULL;
     struct ft_text_error text;
 
     error_text(self, rc, &text);
@@ -233,11 +247,12 @@ static void send_failed(struct self *self, int rc, struct ft_answer *answer)
     ft_answer_all(answer, waits_for_people ? FT_VERDICT_HOLD : FT_VERDICT_RETRY, "%s", text.text);
 }
 
-static int sqlite_send(void *arg, const struct ft_rows *in, struct rn_slice body, struct ft_answer *answer, rn_time deadline)
+static int sqlite_send(void *arg, const struct ft_rows *in, struct rn_slice body,
+                       struct ft_answer *answer, rn_time deadline)
 {
-    struct self         *self = arg;
+    struct self *self = arg;
     struct ft_text_error text;
-    int                  rc;
+    int rc;
 
     (void)body;
     (void)deadline; /* nothing here waits for anybody for longer than the busy time-out */
@@ -245,7 +260,8 @@ static int sqlite_send(void *arg, const struct ft_rows *in, struct rn_slice body
         disconnect(self);
     rc = self->db ? SQLITE_OK : connect_file(self, &text);
     if (rc != SQLITE_OK) {
-        ft_answer_all(answer, error_remedy(NULL, rc) ? FT_VERDICT_HOLD : FT_VERDICT_RETRY, "%s", text.text);
+        ft_answer_all(answer, error_remedy(NULL, rc) ? FT_VERDICT_HOLD : FT_VERDICT_RETRY, "%s",
+                      text.text);
         return -EIO;
     }
     rc = rows_insert(self, in, answer);
@@ -266,7 +282,11 @@ const struct ft_exporter_type ft_exporter_sqlite = {
     .size = sizeof(struct self),
     .settings_size = sizeof(struct ft_sqlite_settings),
     .options = ft_sqlite_options,
-    .pace = {.rows_max = 5000, .bytes_max = (size_t)5 << 20, .age_max = 200 * RN_MS, .send_max = 30 * RN_S, .retry_max = 2 * RN_S},
+    .pace = {.rows_max = 1000,
+             .bytes_max = (size_t)5 << 20,
+             .age_max = 200 * RN_MS,
+             .send_max = 30 * RN_S,
+             .retry_max = 2 * RN_S},
     .open = sqlite_open,
     .send = sqlite_send,
     .close = sqlite_close,

@@ -13,7 +13,8 @@
 
 static struct rig *rig_at(const char *path)
 {
-    const struct ft_sqlite_settings settings = {.head = {.name = "local", .required = true}, .path = path};
+    const struct ft_sqlite_settings settings = {.head = {.name = "local", .required = true},
+                                                .path = path};
 
     return rig_new(&ft_exporter_sqlite, &settings);
 }
@@ -30,13 +31,16 @@ static sqlite3 *reader_open(const char *path)
 /* The one value that a query answers with, as text. */
 static const char *query(sqlite3 *db, const char *sql)
 {
-    static char   text[2000];
+    static char text[2000];
     sqlite3_stmt *stmt;
 
     if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
         FAIL("%s: %s", sql, sqlite3_errmsg(db));
     EQ(sqlite3_step(stmt), SQLITE_ROW);
-    (void)snprintf(text, sizeof(text), "%s", sqlite3_column_type(stmt, 0) == SQLITE_NULL ? "NULL" : (const char *)sqlite3_column_text(stmt, 0));
+    (void)snprintf(text, sizeof(text), "%s",
+                   sqlite3_column_type(stmt, 0) == SQLITE_NULL
+                       ? "NULL"
+                       : (const char *)sqlite3_column_text(stmt, 0));
     (void)sqlite3_finalize(stmt);
     return text;
 }
@@ -45,7 +49,7 @@ TEST(the_table_is_the_one_of_the_contract)
 {
     ALLOW_SQLITE();
     struct rig *g = rig_at("metrics.db");
-    sqlite3    *db;
+    sqlite3 *db;
 
     OK(rig_open(g));
     rig_fill(g, 1, 2);
@@ -53,16 +57,24 @@ TEST(the_table_is_the_one_of_the_contract)
     EQ(rig_count(g, FT_VERDICT_OK), 2);
     db = reader_open(rig_path("metrics.db"));
     STREQ(query(db, "SELECT group_concat(name) FROM pragma_table_info('process_metrics')"),
-          "agent_id,boot_id,seq,timestamp,process_name,host_name,ip,pid,cmd,cpu_usage_rate,mem_usage,send_lines");
-    STREQ(query(db, "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info('process_metrics') WHERE pk ORDER BY pk)"),
+          "agent_id,boot_id,seq,timestamp,process_name,host_name,ip,pid,cmd,cpu_usage_rate,mem_"
+          "usage,send_lines");
+    STREQ(query(db, "SELECT group_concat(name) FROM (SELECT name FROM "
+                    "pragma_table_info('process_metrics') WHERE pk ORDER BY pk)"),
           "timestamp,agent_id,boot_id,seq");
-    STREQ(query(db, "SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE name = 'process_metrics'"), "1");
-    STREQ(query(db, "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"), "0");
+    STREQ(
+        query(
+            db,
+            "SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE name = 'process_metrics'"),
+        "1");
+    STREQ(query(db, "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"),
+          "0");
     STREQ(query(db, "PRAGMA journal_mode"), "wal");
     STREQ(query(db, "SELECT agent_id FROM process_metrics WHERE seq = 1"), g->batches[0]->agent_id);
     STREQ(query(db, "SELECT cpu_usage_rate FROM process_metrics WHERE seq = 1"), "NULL");
     STREQ(query(db, "SELECT cpu_usage_rate FROM process_metrics WHERE seq = 2"), "0.1");
-    STREQ(query(db, "SELECT cmd || pid || timestamp || mem_usage || send_lines FROM process_metrics WHERE seq = 2"),
+    STREQ(query(db, "SELECT cmd || pid || timestamp || mem_usage || send_lines FROM "
+                    "process_metrics WHERE seq = 2"),
           "./shipper --config \"a b\"42170000000000210485762");
     EQ(sqlite3_close(db), SQLITE_OK);
     rig_free(g);
@@ -93,7 +105,7 @@ TEST(what_is_in_the_table_is_a_duplicate_also_after_a_restart)
 TEST(a_number_that_sqlite_cannot_hold_rejects_its_sample_alone)
 {
     ALLOW_SQLITE();
-    struct rig      *g = rig_at("metrics.db");
+    struct rig *g = rig_at("metrics.db");
     struct ft_sample s[3] = {rig_sample(1), rig_sample(2), rig_sample(3)};
 
     s[1].mem_usage = UINT64_MAX;
@@ -108,14 +120,14 @@ TEST(a_number_that_sqlite_cannot_hold_rejects_its_sample_alone)
 
 struct reading {
     _Atomic bool stop;
-    _Atomic int  rounds;
+    _Atomic int rounds;
 };
 
 static void *read_on(void *arg)
 {
     struct reading *r = arg;
-    sqlite3        *db = reader_open(rig_path("metrics.db"));
-    long            before = 0;
+    sqlite3 *db = reader_open(rig_path("metrics.db"));
+    long before = 0;
 
     while (!atomic_load(&r->stop)) {
         const long n = atol(query(db, "SELECT count(*) FROM process_metrics"));
@@ -132,9 +144,9 @@ static void *read_on(void *arg)
 TEST(others_read_while_it_writes)
 {
     ALLOW_SQLITE();
-    struct rig    *g = rig_at("metrics.db");
+    struct rig *g = rig_at("metrics.db");
     struct reading r = {0};
-    pthread_t      thread;
+    pthread_t thread;
 
     (void)rig_path(""); /* the reader shares the static text: same name from now on */
     OK(rig_open(g));
@@ -153,9 +165,9 @@ TEST(a_full_disk_holds_everything_and_passes_when_there_is_space)
 {
     ALLOW_SQLITE();
     struct rig *g = rig_at("disk/metrics.db");
-    sqlite3    *db;
-    uint64_t    sent = 0;
-    int         r;
+    sqlite3 *db;
+    uint64_t sent = 0;
+    int r;
 
     small_disk_mount("2m");
     OK(rig_open(g));
@@ -187,7 +199,7 @@ TEST(a_file_that_was_removed_is_made_anew)
 {
     ALLOW_SQLITE();
     struct rig *g = rig_at("metrics.db");
-    sqlite3    *db;
+    sqlite3 *db;
 
     OK(rig_open(g));
     rig_fill(g, 1, 5);
@@ -207,13 +219,14 @@ TEST(a_file_that_is_no_database_is_told_and_left_alone)
 {
     ALLOW_SQLITE();
     struct rig *g = rig_at("metrics.db");
-    FILE       *f = fopen(rig_path("metrics.db"), "w");
+    FILE *f = fopen(rig_path("metrics.db"), "w");
 
     for (int i = 0; i < 1000; i++)
         (void)fputs("this is no database\n", f);
     (void)fclose(f);
     ERR(rig_open(g), EIO);
-    TRUE(strstr(g->error.text, "metrics.db: ") && strstr(g->error.text, "move the damaged file away"));
+    TRUE(strstr(g->error.text, "metrics.db: ") &&
+         strstr(g->error.text, "move the damaged file away"));
     OK(unlink(rig_path("metrics.db")));
     OK(rig_open(g)); /* tried again */
     rig_free(g);

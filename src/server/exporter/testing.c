@@ -20,7 +20,7 @@ void small_disk_mount(const char *size)
 void small_disk_fill(void)
 {
     static char block[4096];
-    const int   fd = open(rig_path("disk/filler"), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    const int fd = open(rig_path("disk/filler"), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
 
     OK(fd);
     for (size_t size = sizeof(block); size; size /= 2)

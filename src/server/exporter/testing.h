@@ -15,15 +15,15 @@
 
 struct rig {
     const struct ft_exporter_type *type;
-    void                          *self;
-    struct ft_batch               *batches[16];
-    size_t                         n_batches;
-    struct ft_row                  rows[ROWS_MAX];
-    struct ft_verdict              verdicts[ROWS_MAX];
-    size_t                         n_rows;
-    struct ft_buf                  body;
-    struct ft_answer               answer;
-    struct ft_text_error           error;
+    void *self;
+    struct ft_batch *batches[16];
+    size_t n_batches;
+    struct ft_row rows[ROWS_MAX];
+    struct ft_verdict verdicts[ROWS_MAX];
+    size_t n_rows;
+    struct ft_buf body;
+    struct ft_answer answer;
+    struct ft_text_error error;
 };
 
 static inline struct rig *rig_new(const struct ft_exporter_type *type, const void *settings)
@@ -73,8 +73,9 @@ static inline struct ft_sample rig_sample(uint64_t seq)
 
 static inline void rig_add(struct rig *g, const struct ft_sample *samples, size_t n)
 {
-    const struct ft_uuid agent = ft_uuid_make(1, (const uint8_t[10]){1}), boot = ft_uuid_make(2, (const uint8_t[10]){2});
-    struct ft_batch     *b;
+    const struct ft_uuid agent = ft_uuid_make(1, (const uint8_t[10]){1}),
+                         boot = ft_uuid_make(2, (const uint8_t[10]){2});
+    struct ft_batch *b;
 
     OK(ft_batch_new_from(&agent, &boot, samples, n, &b));
     g->batches[g->n_batches++] = b;

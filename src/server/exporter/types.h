@@ -6,27 +6,29 @@
 /* One per file, with its settings. */
 struct ft_sqlite_settings {
     struct ft_exporter_head head;
-    const char             *path; /* relative to the data directory */
+    const char *path; /* relative to the data directory */
 };
-extern const struct ft_option        ft_sqlite_options[];
+extern const struct ft_option ft_sqlite_options[];
 extern const struct ft_exporter_type ft_exporter_sqlite;
 
 struct ft_file_settings {
     struct ft_exporter_head head;
-    const char             *path; /* likewise; `-` is stdout */
+    const char *path; /* likewise; `-` is stdout */
 };
-extern const struct ft_option        ft_file_options[];
+extern const struct ft_option ft_file_options[];
 extern const struct ft_exporter_type ft_exporter_file;
 
 extern const struct ft_exporter_type *const ft_exporter_types[]; /* NULL ends it */
 
-/* The same for an FT_VARIANTS option of a configuration file: `type:` chooses. Its tags are struct ft_exporter_type. */
+/* The same for an FT_VARIANTS option of a configuration file: `type:` chooses. Its tags are struct
+ * ft_exporter_type. */
 extern const struct ft_variant_type ft_exporter_variants[];
 
 /* What runs when the configuration names no exporters at all: sqlite on its defaults. */
 extern const struct ft_exporter_spec ft_exporter_default;
 
-/* Judge the exporters of a configuration file: names are 1 to 64 bytes of letters, digits, `-`, `_` and `.`, and different from one
- * another. Fills `ret` (room for items->n) from the variants. Returns 0 or -EINVAL with file, line and column. */
-int ft_exporter_specs(const struct ft_yaml *y, const struct ft_items *items, struct ft_exporter_spec *ret,
-                      struct ft_text_error *reterr);
+/* Judge the exporters of a configuration file: names are 1 to 64 bytes of letters, digits, `-`, `_`
+ * and `.`, and different from one another. Fills `ret` (room for items->n) from the variants.
+ * Returns 0 or -EINVAL with file, line and column. */
+int ft_exporter_specs(const struct ft_yaml *y, const struct ft_items *items,
+                      struct ft_exporter_spec *ret, struct ft_text_error *reterr);

@@ -10,7 +10,7 @@
 struct ft_acks {
     /* set once */
     ft_ack_fn *fn;
-    void      *arg;
+    void *arg;
 
     /* locks of its own */
     struct ft_table table;
@@ -18,16 +18,16 @@ struct ft_acks {
 
 struct record {
     struct ft_table_entry entry;
-    struct ft_uuid        boot;
-    uint64_t              decided;     /* the highest number that was */
-    uint64_t              acked;       /* what was told; a resent batch below it takes nothing back */
-    struct list           outstanding; /* of struct wait, by first_seq */
+    struct ft_uuid boot;
+    uint64_t decided;        /* the highest number that was */
+    uint64_t acked;          /* what was told; a resent batch below it takes nothing back */
+    struct list outstanding; /* of struct wait, by first_seq */
 };
 
 struct wait {
-    struct list            in_record;
+    struct list in_record;
     const struct ft_batch *batch; /* a name, never read: the lanes hold it */
-    uint64_t               first_seq;
+    uint64_t first_seq;
 };
 
 int ft_acks_new(ft_ack_fn *fn, void *arg, struct ft_acks **ret)
@@ -75,8 +75,8 @@ static struct record *record_find(struct ft_shard *s, const struct ft_uuid *agen
     return e ? LIST_ENTRY(e, struct record, entry) : NULL;
 }
 
-/* Make room by forgetting the agent that was silent for longest, unless something of it is outstanding: there are never more of those than
- * the lanes can hold batches. */
+/* Make room by forgetting the agent that was silent for longest, unless something of it is
+ * outstanding: there are never more of those than the lanes can hold batches. */
 static void surplus_forget(struct ft_shard *s)
 {
     struct ft_table_entry *e = ft_shard_surplus(s);
@@ -91,7 +91,7 @@ static void surplus_forget(struct ft_shard *s)
 static int record_of(struct ft_shard *s, const struct ft_batch *b, struct record **ret)
 {
     struct record *rec = record_find(s, &b->agent);
-    int            r;
+    int r;
 
     if (rec && !ft_uuid_eq(&rec->boot, &b->boot)) {
         outstanding_clear(rec);
@@ -120,7 +120,8 @@ static void outstanding_add(struct record *rec, struct wait *w)
 {
     struct list *at = rec->outstanding.prev;
 
-    while (at != &rec->outstanding && LIST_ENTRY(at, struct wait, in_record)->first_seq > w->first_seq)
+    while (at != &rec->outstanding &&
+           LIST_ENTRY(at, struct wait, in_record)->first_seq > w->first_seq)
         at = at->prev;
     list_add_head(at, &w->in_record);
 }
@@ -128,9 +129,9 @@ static void outstanding_add(struct record *rec, struct wait *w)
 int ft_acks_offered(struct ft_acks *a, const struct ft_batch *batch)
 {
     CLEANUP(freep) struct wait *w = calloc(1, sizeof(*w));
-    struct record   *rec;
+    struct record *rec;
     struct ft_shard *s;
-    int              r;
+    int r;
 
     if (!w)
         return -ENOMEM;
@@ -148,9 +149,9 @@ static struct wait *outstanding_find(const struct record *rec, const struct ft_b
 {
     struct wait *w;
 
-    LIST_EACH (w, &rec->outstanding, in_record)
-        if (w->batch == batch)
-            return w;
+    LIST_EACH(w, &rec->outstanding, in_record)
+    if (w->batch == batch)
+        return w;
     return NULL;
 }
 
@@ -158,7 +159,7 @@ static struct wait *outstanding_find(const struct record *rec, const struct ft_b
 static uint64_t record_ack(const struct record *rec)
 {
     const struct wait *first = LIST_FIRST(&rec->outstanding, struct wait, in_record);
-    uint64_t           ack = first && first->first_seq <= rec->decided ? first->first_seq - 1 : rec->decided;
+    uint64_t ack = first && first->first_seq <= rec->decided ? first->first_seq - 1 : rec->decided;
 
     return ack > rec->acked ? ack : rec->acked;
 }
@@ -166,8 +167,9 @@ static uint64_t record_ack(const struct record *rec)
 void ft_acks_decided(struct ft_acks *a, const struct ft_batch *batch)
 {
     struct ft_shard *s = ft_table_lock(&a->table, &batch->agent);
-    struct record   *rec = record_find(s, &batch->agent);
-    struct wait     *w = rec && ft_uuid_eq(&rec->boot, &batch->boot) ? outstanding_find(rec, batch) : NULL;
+    struct record *rec = record_find(s, &batch->agent);
+    struct wait *w =
+        rec && ft_uuid_eq(&rec->boot, &batch->boot) ? outstanding_find(rec, batch) : NULL;
 
     if (w) {
         list_remove(&w->in_record);

@@ -4,8 +4,8 @@
 
 struct told {
     struct ft_uuid boot;
-    uint64_t       seq;
-    unsigned       times;
+    uint64_t seq;
+    unsigned times;
 };
 
 static void tell(void *arg, const struct ft_uuid *agent, const struct ft_uuid *boot, uint64_t seq)
@@ -36,8 +36,8 @@ static void decided(struct ft_acks *a, struct ft_batch *b)
 
 TEST(an_ack_is_what_lies_below_the_first_that_is_outstanding)
 {
-    struct told      told = {0};
-    struct ft_acks  *a;
+    struct told told = {0};
+    struct ft_acks *a;
     struct ft_batch *b[4];
 
     OK(ft_acks_new(tell, &told, &a));
@@ -56,7 +56,7 @@ TEST(an_ack_is_what_lies_below_the_first_that_is_outstanding)
 
 TEST(numbers_that_never_came_do_not_hold_an_ack)
 {
-    struct told     told = {0};
+    struct told told = {0};
     struct ft_acks *a;
 
     OK(ft_acks_new(tell, &told, &a));
@@ -69,8 +69,8 @@ TEST(numbers_that_never_came_do_not_hold_an_ack)
 
 TEST(a_resent_batch_is_acked_once_more_and_takes_nothing_back)
 {
-    struct told      told = {0};
-    struct ft_acks  *a;
+    struct told told = {0};
+    struct ft_acks *a;
     struct ft_batch *again, *next;
 
     OK(ft_acks_new(tell, &told, &a));
@@ -92,8 +92,8 @@ TEST(a_resent_batch_is_acked_once_more_and_takes_nothing_back)
 
 TEST(a_batch_that_is_on_its_way_twice_is_acked_when_both_are_decided)
 {
-    struct told      told = {0};
-    struct ft_acks  *a;
+    struct told told = {0};
+    struct ft_acks *a;
     struct ft_batch *first, *again;
 
     OK(ft_acks_new(tell, &told, &a));
@@ -109,10 +109,10 @@ TEST(a_batch_that_is_on_its_way_twice_is_acked_when_both_are_decided)
 TEST(a_new_boot_begins_anew_and_the_old_one_is_told_to_nobody)
 {
     const struct ft_uuid agent = fake_uuid(1), boot = fake_uuid(2);
-    struct ft_sample     s = fake_sample(1);
-    struct told          told = {0};
-    struct ft_acks      *a;
-    struct ft_batch     *old, *new;
+    struct ft_sample s = fake_sample(1);
+    struct told told = {0};
+    struct ft_acks *a;
+    struct ft_batch *old, *new;
 
     OK(ft_acks_new(tell, &told, &a));
     old = offered(a, 50, 1);
@@ -130,8 +130,8 @@ TEST(acks_of_many_agents_do_not_mix)
 {
     enum { AGENTS = 5000 };
     static struct ft_batch *b[AGENTS];
-    struct told             told = {0};
-    struct ft_acks         *a;
+    struct told told = {0};
+    struct ft_acks *a;
 
     OK(ft_acks_new(tell, &told, &a));
     for (unsigned i = 0; i < AGENTS; i++) {

@@ -13,15 +13,15 @@
 #define CLOSE_WAIT_MAX RN_S
 
 struct loop_end {
-    struct rn_post  close;
+    struct rn_post close;
     struct ft_door *door;
-    struct rn_tx    tx;
+    struct rn_tx tx;
 };
 
 struct ft_door {
     /* set once */
-    struct rn_tx     task_tx; /* the scope's */
-    uint32_t         n;
+    struct rn_tx task_tx; /* the scope's */
+    uint32_t n;
     struct loop_end *ends; /* by the loop's index */
 
     /* the loops that close theirs */
@@ -45,8 +45,8 @@ static uint32_t loops_count(struct rn_runtime *rt)
 static int loop_end_make(struct ft_door *d, struct rn_loop *loop)
 {
     struct loop_end *end = &d->ends[d->n];
-    struct rn_tx     tx;
-    int              r = rn_tx_dup(d->task_tx, &tx);
+    struct rn_tx tx;
+    int r = rn_tx_dup(d->task_tx, &tx);
 
     if (r < 0)
         return r;
@@ -66,7 +66,7 @@ int ft_door_new(struct rn_tx tx, struct ft_door **ret)
 {
     CLEANUP(door_freep) struct ft_door *d = calloc(1, sizeof(*d));
     struct rn_runtime *rt = rn_runtime_self();
-    int                r;
+    int r;
 
     if (!d) {
         rn_tx_closep(&tx);

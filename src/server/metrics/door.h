@@ -1,7 +1,8 @@
-/* A lane's way in: the sending end of its channel, once for each loop's callbacks and once for tasks.
+/* A lane's way in: the sending end of its channel, once for each loop's callbacks and once for
+ * tasks.
  *
- * An end-point serves its owner only. So each loop owns one, and the scope of the task that made the door owns another, which serves
- * all tasks in it and inside it.
+ * An end-point serves its owner only. So each loop owns one, and the scope of the task that made
+ * the door owns another, which serves all tasks in it and inside it.
  */
 #pragma once
 
@@ -14,5 +15,6 @@ struct ft_door;
 int ft_door_new(struct rn_tx tx, struct ft_door **ret);
 /* The end that the caller, a task or a callback, may use. */
 struct rn_tx ft_door_tx(const struct ft_door *d);
-/* Close all of them: those of the loops are closed by their loops. Suspends. From a task of the scope. Returns NULL. */
+/* Close all of them: those of the loops are closed by their loops. Suspends. From a task of the
+ * scope. Returns NULL. */
 struct ft_door *ft_door_free(struct ft_door *d);

@@ -26,8 +26,8 @@ static struct ft_lane_tuning tuning_complete(struct ft_lane_tuning t, size_t lan
 
 static int lane_add(struct ft_fanout *f, const struct ft_fanout_options *o)
 {
-    const struct ft_lane_tuning     tuning = tuning_complete(o->tuning, f->n);
-    const struct ft_lane_options_in in = {
+    const struct ft_lane_tuning tuning = tuning_complete(o->tuning, f->n);
+    const struct ft_lane_setup in = {
         .spec = o->exporters[f->n],
         .data_dir = o->data_dir,
         .settings = &o->lane,
@@ -113,7 +113,7 @@ struct ft_fanout *ft_fanout_free(struct ft_fanout *f)
     return NULL;
 }
 
-/* ---- Questions ---------------------------------------------------------------------------------------------------------- */
+/* ---- Questions ------------------------------------------------------------------------------ */
 
 size_t ft_fanout_count(const struct ft_fanout *f)
 {

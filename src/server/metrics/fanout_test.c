@@ -1,4 +1,5 @@
-/* The fanout with its lanes, from outside: what comes of offers when exporters take, fail, hang, reject and go. */
+/* The fanout with its lanes, from outside: what comes of offers when exporters take, fail, hang,
+ * reject and go. */
 #include "metrics/testing.h"
 
 #include <string.h>
@@ -9,13 +10,13 @@
 #include <runnel/runtime.h>
 
 struct fixture {
-    struct fake          fakes[2];
+    struct fake fakes[2];
     struct fake_settings settings[2];
     struct ft_exporter_spec specs[2];
     struct ft_fanout_options options;
-    struct ft_fanout    *fanout;
-    _Atomic uint64_t     decided;      /* batches */
-    _Atomic uint64_t     decided_last; /* their highest number */
+    struct ft_fanout *fanout;
+    _Atomic uint64_t decided;      /* batches */
+    _Atomic uint64_t decided_last; /* their highest number */
 };
 
 static void on_decided(void *arg, struct ft_batch *batch)
@@ -30,11 +31,12 @@ static void on_decided(void *arg, struct ft_batch *batch)
 static struct fixture *fixture_new(size_t n)
 {
     static const char *const names[] = {"a", "b"};
-    struct fixture          *x = calloc(1, sizeof(*x));
+    struct fixture *x = calloc(1, sizeof(*x));
 
     test_heap_allow(16 * 1024); /* what glibc keeps for the threads of two exporters */
     for (size_t i = 0; i < n; i++) {
-        x->settings[i] = (struct fake_settings){.head = {.name = names[i], .required = i == 0}, .fake = &x->fakes[i]};
+        x->settings[i] = (struct fake_settings){.head = {.name = names[i], .required = i == 0},
+                                                .fake = &x->fakes[i]};
         x->specs[i] = (struct ft_exporter_spec){.type = &fake_type, .settings = &x->settings[i]};
     }
     x->options = (struct ft_fanout_options){.exporters = x->specs,
@@ -81,7 +83,7 @@ static bool idle(struct fixture *x, size_t i)
 
 TASK_TEST(samples_reach_every_exporter_and_are_told_when_the_required_one_has_them)
 {
-    struct fixture     *x = fixture_new(2);
+    struct fixture *x = fixture_new(2);
     struct ft_lane_info info;
 
     start(x);
@@ -119,7 +121,7 @@ TASK_TEST(a_sample_that_comes_again_is_a_duplicate_and_is_told_again)
 
 TASK_TEST(without_exporters_everything_is_dropped_and_counted_and_told_at_once)
 {
-    struct fixture     *x = fixture_new(0);
+    struct fixture *x = fixture_new(0);
     struct ft_lane_info info;
 
     start(x);
@@ -165,7 +167,7 @@ TASK_TEST(a_batch_waits_for_the_slowest_of_several_required_exporters)
     finish(x);
 }
 
-/* ---- Fullness ----------------------------------------------------------------------------------------------------------- */
+/* ---- Fullness ------------------------------------------------------------------------------- */
 
 /* The lane's task sits in a send, with the first batch. */
 static void block(struct fixture *x)
@@ -196,7 +198,8 @@ TASK_TEST(a_full_lane_drops_its_oldest)
     EQ(info_of(x, 0).in_flight_batches, 1);
     EQ(atomic_load(&x->decided), 20); /* dropped is decided */
     unblock(x);
-    TRUE(x->fakes[0].has[1] && !x->fakes[0].has[2] && !x->fakes[0].has[21] && x->fakes[0].has[22] && x->fakes[0].has[31]);
+    TRUE(x->fakes[0].has[1] && !x->fakes[0].has[2] && !x->fakes[0].has[21] && x->fakes[0].has[22] &&
+         x->fakes[0].has[31]);
     EQ(atomic_load(&x->decided), 31);
     finish(x);
 }
@@ -259,7 +262,7 @@ TASK_TEST(a_batch_that_is_larger_than_the_whole_lane_is_dropped_and_nothing_is_l
 TASK_TEST(one_that_hangs_slows_neither_the_offers_nor_the_others)
 {
     struct fixture *x = fixture_new(2);
-    const uint64_t  n = test_tasks(20000);
+    const uint64_t n = test_tasks(20000);
 
     x->options.lane.batches_max = 100;
     start(x);
@@ -277,7 +280,7 @@ TASK_TEST(one_that_hangs_slows_neither_the_offers_nor_the_others)
     finish(x);
 }
 
-/* ---- Batching ----------------------------------------------------------------------------------------------------------- */
+/* ---- Batching ------------------------------------------------------------------------------- */
 
 SIM_TEST(a_send_is_due_by_count_or_by_age, 10)
 {
@@ -303,11 +306,11 @@ SIM_TEST(a_send_is_due_by_count_or_by_age, 10)
     finish(x);
 }
 
-/* ---- Trouble ------------------------------------------------------------------------------------------------------------ */
+/* ---- Trouble -------------------------------------------------------------------------------- */
 
 SIM_TEST(what_fails_is_tried_again_until_it_is_taken, 20)
 {
-    struct fixture     *x = fixture_new(1);
+    struct fixture *x = fixture_new(1);
     struct ft_lane_info info;
 
     x->options.tuning.seed = seed + 1;
@@ -395,7 +398,7 @@ SIM_TEST(a_wish_to_be_left_alone_for_ever_is_cut_to_ten_minutes, 4)
 
 TASK_TEST(a_rejected_sample_is_dropped_with_its_reason_and_holds_nobody_up)
 {
-    struct fixture     *x = fixture_new(1);
+    struct fixture *x = fixture_new(1);
     struct ft_lane_info info;
 
     atomic_store(&x->fakes[0].temper, FAKE_REJECTS);
@@ -409,6 +412,21 @@ TASK_TEST(a_rejected_sample_is_dropped_with_its_reason_and_holds_nobody_up)
     EQ(info.state, FT_LANE_ok);
     STREQ(info.last_error.text, "rejected: 2 is even");
     EQ(atomic_load(&x->decided), 1);
+    finish(x);
+}
+
+TASK_TEST(a_send_that_does_not_come_back_is_seen_by_whoever_asks)
+{
+    struct fixture *x = fixture_new(1);
+
+    x->specs[0].type = &fake_late_type;
+    start(x);
+    block(x);
+    TASK_UNTIL(info_of(x, 0).state == FT_LANE_open);
+    TRUE(strstr(info_of(x, 0).last_error.text, "a send has not come back for"));
+    EQ(fake_column(x->fanout, 0, FT_COLUMN_in_flight), 1);
+    unblock(x);
+    EQ(info_of(x, 0).state, FT_LANE_ok);
     finish(x);
 }
 
@@ -445,7 +463,7 @@ TASK_TEST(an_exporter_that_cannot_be_opened_yet_collects_until_it_can)
     finish(x);
 }
 
-/* ---- Stop --------------------------------------------------------------------------------------------------------------- */
+/* ---- Stop ----------------------------------------------------------------------------------- */
 
 TASK_TEST(a_stop_sends_what_is_queued_first)
 {
@@ -502,13 +520,13 @@ TASK_TEST(a_stop_does_not_wait_for_a_call_that_hangs)
     free(x);
 }
 
-/* ---- Who may offer ------------------------------------------------------------------------------------------------------ */
+/* ---- Who may offer -------------------------------------------------------------------------- */
 
 struct offerer {
-    struct rn_post   post;
-    struct fixture  *x;
-    uint64_t         seq;
-    _Atomic bool     done;
+    struct rn_post post;
+    struct fixture *x;
+    uint64_t seq;
+    _Atomic bool done;
 };
 
 static void offer_in_callback(struct rn_post *post)
@@ -532,7 +550,8 @@ static int offer_in_task(void *arg)
 TASK_TEST(callbacks_and_tasks_of_other_scopes_may_offer)
 {
     struct fixture *x = fixture_new(1);
-    struct offerer  callback = {.post = {.fn = offer_in_callback}, .x = x, .seq = 1}, task = {.x = x, .seq = 2};
+    struct offerer callback = {.post = {.fn = offer_in_callback}, .x = x, .seq = 1},
+                   task = {.x = x, .seq = 2};
     struct rn_scope s = {0};
 
     start(x);
@@ -546,7 +565,7 @@ TASK_TEST(callbacks_and_tasks_of_other_scopes_may_offer)
     finish(x);
 }
 
-/* ---- Everything at random ----------------------------------------------------------------------------------------------- */
+/* ---- Everything at random ------------------------------------------------------------------- */
 
 static uint64_t next(uint64_t *state)
 {
@@ -556,9 +575,10 @@ static uint64_t next(uint64_t *state)
 
 SIM_TEST(the_books_balance_at_every_moment_whatever_happens, 200)
 {
-    static const int tempers[] = {FAKE_TAKES, FAKE_FAILS, FAKE_HOLDS, FAKE_REJECTS, FAKE_RANDOM, FAKE_LATER, FAKE_HALF};
-    struct fixture  *x = fixture_new(2);
-    uint64_t         random = seed, seq = 1, offered = 0;
+    static const int tempers[] = {FAKE_TAKES,  FAKE_FAILS, FAKE_HOLDS, FAKE_REJECTS,
+                                  FAKE_RANDOM, FAKE_LATER, FAKE_HALF};
+    struct fixture *x = fixture_new(2);
+    uint64_t random = seed, seq = 1, offered = 0;
 
     for (size_t i = 0; i < 2; i++) {
         x->fakes[i].random = seed + i;
@@ -566,7 +586,8 @@ SIM_TEST(the_books_balance_at_every_moment_whatever_happens, 200)
         x->settings[i].head.required = next(&random) % 2;
         atomic_store(&x->fakes[i].shut, next(&random) % 4 == 0);
     }
-    x->options.tuning = (struct ft_lane_tuning){.age_max = 20 * RN_S, .retry_base = 50 * RN_MS, .seed = seed + 1};
+    x->options.tuning =
+        (struct ft_lane_tuning){.age_max = 20 * RN_S, .retry_base = 50 * RN_MS, .seed = seed + 1};
     x->options.lane.batches_max = 1 + (int64_t)(next(&random) % 20);
     x->options.lane.bytes_max = next(&random) % 2 ? 20000 : 1 << 20;
     x->options.lane.overflow = (int)(next(&random) % 2);
@@ -601,12 +622,13 @@ SIM_TEST(the_books_balance_at_every_moment_whatever_happens, 200)
         EQ(atomic_load(&x->decided), 200);
     }
     OK(ft_fanout_stop(x->fanout, rn_after(10 * RN_S)));
-    for (size_t k = 0; k < 2; k++) /* an answer that was lost makes a duplicate of what was stored */
+    for (size_t k = 0; k < 2;
+         k++) /* an answer that was lost makes a duplicate of what was stored */
         LE(fake_column(x->fanout, k, FT_COLUMN_delivered), atomic_load(&x->fakes[k].stored));
     finish(x);
 }
 
-/* ---- Metrics ------------------------------------------------------------------------------------------------------------ */
+/* ---- Metrics -------------------------------------------------------------------------------- */
 
 static void has_line(struct rn_slice text, const char *line)
 {
@@ -628,7 +650,8 @@ TASK_TEST(the_metrics_are_there_from_the_start_and_count)
     ft_fanout_collect(x->fanout, m);
     OK(rnet_metrics_error(m));
     has_line(rnet_metrics_text(m), "fettle_samples_total{exporter=\"a\",outcome=\"delivered\"} 0");
-    has_line(rnet_metrics_text(m), "fettle_samples_dropped_total{exporter=\"b\",reason=\"overflow\"} 0");
+    has_line(rnet_metrics_text(m),
+             "fettle_samples_dropped_total{exporter=\"b\",reason=\"overflow\"} 0");
     has_line(rnet_metrics_text(m), "fettle_samples_imbalance{exporter=\"a\"} 0");
     has_line(rnet_metrics_text(m), "fettle_lane_queued{exporter=\"b\"} 0");
     has_line(rnet_metrics_text(m), "fettle_exporter_up{exporter=\"a\"} 0");
@@ -637,8 +660,10 @@ TASK_TEST(the_metrics_are_there_from_the_start_and_count)
     TASK_UNTIL(idle(x, 0));
     OK(rnet_metrics_new(&later));
     ft_fanout_collect(x->fanout, later);
-    has_line(rnet_metrics_text(later), "fettle_samples_total{exporter=\"a\",outcome=\"delivered\"} 6");
-    has_line(rnet_metrics_text(later), "fettle_samples_total{exporter=\"b\",outcome=\"offered\"} 6");
+    has_line(rnet_metrics_text(later),
+             "fettle_samples_total{exporter=\"a\",outcome=\"delivered\"} 6");
+    has_line(rnet_metrics_text(later),
+             "fettle_samples_total{exporter=\"b\",outcome=\"offered\"} 6");
     has_line(rnet_metrics_text(later), "fettle_lane_queued{exporter=\"b\"} 1");
     has_line(rnet_metrics_text(later), "fettle_exporter_up{exporter=\"a\"} 1");
     has_line(rnet_metrics_text(later), "fettle_exporter_up{exporter=\"b\"} 0");

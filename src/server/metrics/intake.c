@@ -13,7 +13,7 @@
 
 struct ft_intake {
     /* set once; owned */
-    struct ft_acks   *acks;
+    struct ft_acks *acks;
     struct ft_latest *latest;
     struct ft_fanout *fanout;
 };
@@ -25,11 +25,12 @@ static void batch_decided(void *arg, struct ft_batch *batch)
     ft_acks_decided(in->acks, batch);
 }
 
-int ft_intake_new(const struct ft_fanout_options *options, ft_ack_fn *ack, void *ack_arg, struct ft_intake **ret)
+int ft_intake_new(const struct ft_fanout_options *options, ft_ack_fn *ack, void *ack_arg,
+                  struct ft_intake **ret)
 {
     CLEANUP(ft_intake_freep) struct ft_intake *in = calloc(1, sizeof(*in));
     struct ft_fanout_options o = *options;
-    int                      r;
+    int r;
 
     if (!in)
         return -ENOMEM;
@@ -46,11 +47,12 @@ int ft_intake_new(const struct ft_fanout_options *options, ft_ack_fn *ack, void 
     return 0;
 }
 
-int ft_intake_offer(struct ft_intake *in, const struct ft_uuid *agent, struct rn_slice data, struct ft_fault *reterr)
+int ft_intake_offer(struct ft_intake *in, const struct ft_uuid *agent, struct rn_slice data,
+                    struct ft_fault *reterr)
 {
     CLEANUP(ft_batch_unrefp) struct ft_batch *batch = NULL;
     struct ft_metrics metrics;
-    int               r;
+    int r;
 
     r = ft_metrics_decode(data, &metrics, reterr);
     if (r < 0 || metrics.count == 0)

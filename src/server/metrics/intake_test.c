@@ -24,8 +24,8 @@ static int offer(struct ft_intake *in, uint64_t first, size_t count)
 {
     CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(1 << 20);
     const struct ft_uuid who = fake_uuid(1);
-    struct ft_sample     s[8];
-    struct ft_fault      fault;
+    struct ft_sample s[8];
+    struct ft_fault fault;
 
     for (size_t i = 0; i < count; i++)
         s[i] = fake_sample(first + i);
@@ -37,13 +37,14 @@ TASK_TEST(a_message_goes_to_the_exporter_to_the_api_and_back_as_an_ack)
 {
     CLEANUP(freep) struct fake *fake = calloc(1, sizeof(*fake));
     CLEANUP(ft_intake_freep) struct ft_intake *in = NULL;
-    const struct fake_settings    settings = {.head = {.name = "a", .required = true}, .fake = fake};
+    const struct fake_settings settings = {.head = {.name = "a", .required = true}, .fake = fake};
     const struct ft_exporter_spec spec = {.type = &fake_type, .settings = &settings};
-    const struct ft_fanout_options options = {.exporters = &spec, .n = 1, .lane = ft_lane_settings_default};
-    const struct ft_uuid          who = fake_uuid(1);
-    struct ft_latest_list         list;
-    struct acks                   acks = {0};
-    struct ft_fault               fault = {0};
+    const struct ft_fanout_options options = {
+        .exporters = &spec, .n = 1, .lane = ft_lane_settings_default};
+    const struct ft_uuid who = fake_uuid(1);
+    struct ft_latest_list list;
+    struct acks acks = {0};
+    struct ft_fault fault = {0};
 
     OK(ft_intake_new(&options, on_ack, &acks, &in));
     OK(offer(in, 1, 3));

@@ -1,17 +1,23 @@
 /* A lane: the way of samples to one exporter.
  *
- *     ft_lane_offer() ~> [channel: batches_max, bytes_max] ~> the lane's task: gather -> send -> judge -> (pause -> send ...) -> gather
- *                                                                                 |
- *                                                          a thread of the exporter's own class: open, encode, send, close
+ *     ft_lane_offer() ~> [channel: batches_max, bytes_max] ~> the lane's task
  *
- * Offering never waits: what does not fit is dropped by the policy and counted. The task gathers until its exporter's pace says that a
- * send is due, and has one send under way; what has to be tried again stays in it, with full jitter between the tries, until
- * it is taken, rejected or older than age_max. Meanwhile the channel fills up, and nothing else does.
+ *     gather -> send -> judge -> (pause -> send -> judge ...) -> gather
+ *                |
+ *                a thread of the exporter's own class: open, encode, send, close
  *
- *     starting --opened--> ok <--> degraded --5 failures--> open       (a success leads back to ok from everywhere)
+ * Offering never waits: what does not fit is dropped by the policy and counted. `queued` is what
+ * lies in the channel, `in flight` what the task has taken from it. It gathers until its exporter's
+ * pace says that a send is due, and has one send under way; what has to be tried again stays in it,
+ * with full jitter between the tries, until it is taken, rejected or older than age_max. Meanwhile
+ * the channel fills up, and nothing else does.
+ *
+ *     starting --opened--> ok <--> degraded --5 failures--> open
  *                           |<---> holding (a person has to do something)
+ *                           a success leads back to ok from everywhere
  *
- * Stop: gather without waiting until the channel is empty, or the deadline cancels; what is left then is dropped{shutdown}.
+ * Stop: gather without waiting until the channel is empty, or the deadline cancels; what is left
+ * then is dropped{shutdown}.
  */
 #pragma once
 
@@ -28,18 +34,18 @@ enum ft_overflow { FT_DROP_OLDEST, FT_DROP_NEWEST };
 struct ft_lane_settings {
     int64_t batches_max;
     int64_t bytes_max;
-    int     overflow; /* enum ft_overflow */
+    int overflow; /* enum ft_overflow */
 };
-extern const struct ft_option        ft_lane_options[];
+extern const struct ft_option ft_lane_options[];
 extern const struct ft_lane_settings ft_lane_settings_default;
 
 /* Tuning that no configuration file has. */
 struct ft_lane_tuning {
-    rn_time  age_max;    /* of what is tried again */
-    rn_time  retry_base; /* the first pause is up to this long, then up to twice as long each time */
-    uint64_t seed;       /* of the jitter */
+    rn_time age_max;    /* of what is tried again */
+    rn_time retry_base; /* the first pause is up to this long, then up to twice as long each time */
+    uint64_t seed;      /* of the jitter */
 };
-#define FT_LANE_AGE_MAX    (3600 * RN_S)
+#define FT_LANE_AGE_MAX (3600 * RN_S)
 #define FT_LANE_RETRY_BASE (200 * RN_MS)
 
 /* X(name): as the API shows them */
@@ -53,22 +59,24 @@ const char *ft_lane_state_name(enum ft_lane_state s);
 
 struct ft_lane;
 
-/* A required lane has decided about every sample of `batch`, for good: called once per batch, from any task or callback, without a
- * lock. Not called for what is dropped by a shutdown: the agent keeps that. */
+/* A required lane has decided about every sample of `batch`, for good: called once per batch, from
+ * any task or callback, without a lock. Not called for what is dropped by a shutdown: the agent
+ * keeps that. */
 typedef void ft_lane_decided_fn(void *arg, struct ft_batch *batch);
 
-struct ft_lane_options_in {
-    struct ft_exporter_spec        spec;
-    const char                    *data_dir;
+struct ft_lane_setup {
+    struct ft_exporter_spec spec;
+    const char *data_dir;
     const struct ft_lane_settings *settings;
-    const struct ft_lane_tuning   *tuning;
-    ft_lane_decided_fn            *decided;
-    void                          *decided_arg;
+    const struct ft_lane_tuning *tuning;
+    ft_lane_decided_fn *decided;
+    void *decided_arg;
 };
 
-/* Make a lane and start its task in `scope`. From the task that will free it. Offers may come from callbacks of every loop and
- * from the tasks in the caller's own scope and inside it. 0, -ENOMEM, ... */
-int ft_lane_new(const struct ft_lane_options_in *options, struct rn_scope scope, struct ft_lane **ret);
+/* Make a lane and start its task in `scope`. From the task that will free it. Offers may come from
+ * callbacks of every loop and from the tasks in the caller's own scope and inside it. 0, -ENOMEM,
+ * ... */
+int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, struct ft_lane **ret);
 
 /* Queue one more reference of `batch`, or drop it and count that. O(1), never waits. */
 void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch);
@@ -79,23 +87,24 @@ void ft_lane_stop(struct ft_lane *l);
 /* After the task has ended. Suspends for the exporter's thread, unless it hangs. Returns NULL. */
 struct ft_lane *ft_lane_free(struct ft_lane *l);
 
-/* Is a call of the exporter, which was given up, still running? Then its thread cannot be joined. */
+/* Is a call of the exporter, which was given up, still running? Then its thread cannot be joined.
+ */
 bool ft_lane_hangs(const struct ft_lane *l);
 
 struct ft_lane_info {
-    const char          *name, *type;
-    bool                 required;
-    enum ft_lane_state   state;
-    uint64_t             queued_batches, in_flight_batches;
-    int64_t              last_success_ms; /* wall clock, ms; 0: never */
-    struct ft_text_error last_error;      /* empty: none */
+    const char *name, *type;
+    bool required;
+    enum ft_lane_state state;
+    uint64_t queued_batches, in_flight_batches;
+    int64_t last_success_ms;         /* wall clock, ms; 0: never */
+    struct ft_text_error last_error; /* empty: none */
     struct ft_ledger_view ledger;
 };
 void ft_lane_describe(struct ft_lane *l, struct ft_lane_info *ret);
 
 /* For metrics, lock-free, from any thread. */
-const char        *ft_lane_name(const struct ft_lane *l);
-bool               ft_lane_required(const struct ft_lane *l);
+const char *ft_lane_name(const struct ft_lane *l);
+bool ft_lane_required(const struct ft_lane *l);
 enum ft_lane_state ft_lane_state(const struct ft_lane *l);
-uint64_t           ft_lane_queued(const struct ft_lane *l); /* batches */
-void               ft_lane_ledger(const struct ft_lane *l, struct ft_ledger_view *view);
+uint64_t ft_lane_queued(const struct ft_lane *l); /* batches */
+void ft_lane_ledger(const struct ft_lane *l, struct ft_ledger_view *view);

@@ -1,5 +1,6 @@
-/* Per agent an array of processes in byte order of their names, each with a reference to the batch of its newest sample. A batch of many samples would
- * be kept whole for the sake of one, so of those the sample is copied into a batch of its own. */
+/* Per agent an array of processes in byte order of their names, each with a reference to the batch
+ * of its newest sample. A batch of many samples would be kept whole for the sake of one, so of
+ * those the sample is copied into a batch of its own. */
 #include "metrics/latest.h"
 
 #include <errno.h>
@@ -15,14 +16,14 @@ struct ft_latest {
 
 struct process {
     struct ft_batch *batch; /* a reference */
-    uint32_t         index; /* of its sample */
+    uint32_t index;         /* of its sample */
 };
 
 struct record {
     struct ft_table_entry entry;
-    struct ft_uuid        boot;
-    struct process       *processes; /* by name */
-    uint32_t              n, cap;
+    struct ft_uuid boot;
+    struct process *processes; /* by name */
+    uint32_t n, cap;
 };
 
 int ft_latest_new(struct ft_latest **ret)
@@ -69,7 +70,7 @@ static const struct ft_sample *process_sample(const struct process *p)
 static int name_cmp(struct rn_slice a, struct rn_slice b)
 {
     size_t n = a.len < b.len ? a.len : b.len;
-    int    r = n ? memcmp(a.data, b.data, n) : 0;
+    int r = n ? memcmp(a.data, b.data, n) : 0;
 
     return r ? r : (a.len > b.len) - (a.len < b.len);
 }
@@ -82,7 +83,7 @@ static uint32_t process_place(const struct record *rec, struct rn_slice name, bo
     *ret_there = false;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        int      r = name_cmp(process_sample(&rec->processes[mid])->process_name, name);
+        int r = name_cmp(process_sample(&rec->processes[mid])->process_name, name);
 
         if (r == 0)
             *ret_there = true;
@@ -97,7 +98,8 @@ static uint32_t process_place(const struct record *rec, struct rn_slice name, bo
 static void process_remove(struct record *rec, uint32_t at)
 {
     (void)ft_batch_unref(rec->processes[at].batch);
-    memmove(&rec->processes[at], &rec->processes[at + 1], (rec->n - at - 1) * sizeof(*rec->processes));
+    memmove(&rec->processes[at], &rec->processes[at + 1],
+            (rec->n - at - 1) * sizeof(*rec->processes));
     rec->n--;
 }
 
@@ -114,7 +116,7 @@ static uint32_t process_oldest(const struct record *rec)
 
 static bool processes_reserve(struct record *rec)
 {
-    uint32_t        cap = rec->cap ? 2 * rec->cap : 2;
+    uint32_t cap = rec->cap ? 2 * rec->cap : 2;
     struct process *p;
 
     if (rec->n < rec->cap)
@@ -148,7 +150,8 @@ static bool process_insert(struct record *rec, struct rn_slice name, uint32_t *a
     else if (!processes_reserve(rec))
         return false;
     *at = process_place(rec, name, &there);
-    memmove(&rec->processes[*at + 1], &rec->processes[*at], (rec->n - *at) * sizeof(*rec->processes));
+    memmove(&rec->processes[*at + 1], &rec->processes[*at],
+            (rec->n - *at) * sizeof(*rec->processes));
     rec->n++;
     return true;
 }
@@ -157,9 +160,9 @@ static bool process_insert(struct record *rec, struct rn_slice name, uint32_t *a
 static void record_put(struct record *rec, struct ft_batch *b, uint32_t index)
 {
     const struct ft_sample *s = &b->samples[index];
-    bool                    there;
-    uint32_t                at = process_place(rec, s->process_name, &there);
-    struct process          new;
+    bool there;
+    uint32_t at = process_place(rec, s->process_name, &there);
+    struct process new;
 
     if (there && process_sample(&rec->processes[at])->seq >= s->seq)
         return;
@@ -178,7 +181,7 @@ static void record_put(struct record *rec, struct ft_batch *b, uint32_t index)
 static struct record *record_new(struct ft_shard *s, const struct ft_uuid *agent)
 {
     struct ft_table_entry *surplus = ft_shard_surplus(s);
-    struct record         *rec = calloc(1, sizeof(*rec));
+    struct record *rec = calloc(1, sizeof(*rec));
 
     if (!rec)
         return NULL;
@@ -196,15 +199,16 @@ static struct record *record_new(struct ft_shard *s, const struct ft_uuid *agent
 
 void ft_latest_update(struct ft_latest *l, struct ft_batch *batch)
 {
-    struct ft_shard       *s = ft_table_lock(&l->table, &batch->agent);
+    struct ft_shard *s = ft_table_lock(&l->table, &batch->agent);
     struct ft_table_entry *e = ft_shard_find(s, &batch->agent);
-    struct record         *rec = e ? LIST_ENTRY(e, struct record, entry) : record_new(s, &batch->agent);
+    struct record *rec = e ? LIST_ENTRY(e, struct record, entry) : record_new(s, &batch->agent);
 
     if (rec) {
         if (!ft_uuid_eq(&rec->boot, &batch->boot))
             processes_clear(rec);
         rec->boot = batch->boot;
-        /* from the end: of several samples of one process the last is the newest, and the others are skipped */
+        /* from the end: of several samples of one process the last is the newest, and the others
+         * are skipped */
         for (uint32_t i = batch->count; i-- > 0;)
             record_put(rec, batch, i);
     }
@@ -231,10 +235,10 @@ static int list_fill(const struct record *rec, struct ft_latest_list *list)
 
 int ft_latest_snapshot(struct ft_latest *l, const struct ft_uuid *agent, struct ft_latest_list *ret)
 {
-    struct ft_shard       *s = ft_table_lock(&l->table, agent);
+    struct ft_shard *s = ft_table_lock(&l->table, agent);
     struct ft_table_entry *e = ft_shard_find(s, agent);
-    struct ft_latest_list  list = {0};
-    int                    r = e ? list_fill(LIST_ENTRY(e, struct record, entry), &list) : 0;
+    struct ft_latest_list list = {0};
+    int r = e ? list_fill(LIST_ENTRY(e, struct record, entry), &list) : 0;
 
     ft_shard_unlock(s);
     if (r == 0)

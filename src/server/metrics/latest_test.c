@@ -5,8 +5,8 @@
 static struct ft_batch *named(uint64_t first, const char *const names[], size_t n, unsigned boot)
 {
     const struct ft_uuid agent = fake_uuid(1), b = fake_uuid(boot);
-    struct ft_sample     s[16];
-    struct ft_batch     *batch;
+    struct ft_sample s[16];
+    struct ft_batch *batch;
 
     for (size_t i = 0; i < n; i++) {
         s[i] = fake_sample(first + i);
@@ -24,7 +24,7 @@ static void update(struct ft_latest *l, struct ft_batch *b)
 
 static struct ft_latest_list list_of(struct ft_latest *l)
 {
-    const struct ft_uuid  agent = fake_uuid(1);
+    const struct ft_uuid agent = fake_uuid(1);
     struct ft_latest_list list;
 
     OK(ft_latest_snapshot(l, &agent, &list));
@@ -33,7 +33,7 @@ static struct ft_latest_list list_of(struct ft_latest *l)
 
 TEST(the_newest_sample_of_each_process_is_kept_in_the_order_of_names)
 {
-    struct ft_latest     *l;
+    struct ft_latest *l;
     struct ft_latest_list list;
 
     OK(ft_latest_new(&l));
@@ -55,7 +55,7 @@ TEST(the_newest_sample_of_each_process_is_kept_in_the_order_of_names)
 
 TEST(an_agent_that_never_sent_has_an_empty_list)
 {
-    struct ft_latest     *l;
+    struct ft_latest *l;
     struct ft_latest_list list;
 
     OK(ft_latest_new(&l));
@@ -67,7 +67,7 @@ TEST(an_agent_that_never_sent_has_an_empty_list)
 
 TEST(a_new_boot_forgets_the_processes_of_the_old_one)
 {
-    struct ft_latest     *l;
+    struct ft_latest *l;
     struct ft_latest_list list;
 
     OK(ft_latest_new(&l));
@@ -82,10 +82,10 @@ TEST(a_new_boot_forgets_the_processes_of_the_old_one)
 
 TEST(processes_of_one_agent_are_bounded_and_the_one_unheard_of_for_longest_goes)
 {
-    struct ft_latest     *l;
+    struct ft_latest *l;
     struct ft_latest_list list;
-    char                  name[32];
-    const char           *names[1] = {name};
+    char name[32];
+    const char *names[1] = {name};
 
     OK(ft_latest_new(&l));
     for (unsigned i = 1; i <= FT_LATEST_PROCESSES_MAX + 10; i++) {
@@ -101,7 +101,7 @@ TEST(processes_of_one_agent_are_bounded_and_the_one_unheard_of_for_longest_goes)
 
 TEST(one_sample_of_a_big_batch_does_not_keep_all_of_it)
 {
-    struct ft_latest     *l;
+    struct ft_latest *l;
     struct ft_latest_list list;
 
     OK(ft_latest_new(&l));

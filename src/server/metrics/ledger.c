@@ -1,5 +1,6 @@
-/* The seqlock without fences: the columns are stored with release and loaded with acquire, so whoever sees a new value of one
- * also sees the odd version that was stored before it. On x86-64 that costs nothing, and TSan understands it. */
+/* The seqlock without fences: the columns are stored with release and loaded with acquire, so
+ * whoever sees a new value of one also sees the odd version that was stored before it. On x86-64
+ * that costs nothing, and TSan understands it. */
 #include "metrics/ledger.h"
 
 #include <base/assert.h>
@@ -35,7 +36,8 @@ void ft_ledger_move(struct ft_ledger *l, enum ft_column from, enum ft_column to,
     atomic_store_explicit(&l->version, version + 1, memory_order_relaxed);
     column_set(l, from, is_source(from) ? had + n : had - n);
     column_set(l, to, atomic_load_explicit(&l->columns[to], memory_order_relaxed) + n);
-    atomic_store_explicit(&l->version, version + 2, memory_order_release); /* pairs with the acquire in ft_ledger_read() */
+    atomic_store_explicit(&l->version, version + 2,
+                          memory_order_release); /* pairs with the acquire in ft_ledger_read() */
     rn_lock_release(&l->lock);
 }
 

@@ -6,7 +6,7 @@
 
 TEST(a_move_takes_from_one_column_and_puts_into_another)
 {
-    struct ft_ledger      l = {0};
+    struct ft_ledger l = {0};
     struct ft_ledger_view v = {0};
 
     ft_ledger_move(&l, FT_COLUMN_offered, FT_COLUMN_queued, 10);
@@ -35,7 +35,7 @@ ABORT_TEST(taking_more_than_a_column_has_is_a_programming_error, SIGABRT, "asser
 
 TEST(a_reader_that_finds_the_books_open_for_too_long_shows_the_moment_before)
 {
-    struct ft_ledger      l = {0};
+    struct ft_ledger l = {0};
     struct ft_ledger_view v = {0};
 
     ft_ledger_move(&l, FT_COLUMN_offered, FT_COLUMN_queued, 3);
@@ -51,7 +51,7 @@ TEST(a_reader_that_finds_the_books_open_for_too_long_shows_the_moment_before)
 
 struct writer {
     struct ft_ledger *ledger;
-    size_t            rounds;
+    size_t rounds;
 };
 
 static void *write_books(void *arg)
@@ -68,11 +68,11 @@ static void *write_books(void *arg)
 
 TEST(a_reader_never_sees_a_move_half_done)
 {
-    struct ft_ledger      l = {0};
+    struct ft_ledger l = {0};
     struct ft_ledger_view v = {0};
-    struct writer         w = {&l, test_tasks(200000)};
-    pthread_t             threads[2];
-    uint64_t              before = 0;
+    struct writer w = {&l, test_tasks(200000)};
+    pthread_t threads[2];
+    uint64_t before = 0;
 
     for (int i = 0; i < 2; i++)
         EQ(pthread_create(&threads[i], NULL, write_books, &w), 0);

@@ -23,7 +23,8 @@ int ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir, str
         return -ENOMEM;
     atomic_init(&o->refs, 1);
     o->type = spec->type;
-    rn_assert(o->type->size >= o->type->settings_size && o->type->settings_size >= sizeof(struct ft_exporter_head));
+    rn_assert(o->type->size >= o->type->settings_size &&
+              o->type->settings_size >= sizeof(struct ft_exporter_head));
     o->self = calloc(1, o->type->size);
     if (!o->self)
         return -ENOMEM;
@@ -68,12 +69,12 @@ struct ft_outlet *ft_outlet_free(struct ft_outlet *o)
     return ft_outlet_unref(o);
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 struct call {
-    struct ft_outlet    *outlet;   /* a reference */
-    struct ft_shipment  *shipment; /* likewise; NULL but for a send */
-    rn_time              deadline;
+    struct ft_outlet *outlet;     /* a reference */
+    struct ft_shipment *shipment; /* likewise; NULL but for a send */
+    rn_time deadline;
     struct ft_text_error why;
 };
 
@@ -101,11 +102,12 @@ static struct call *call_new(struct ft_outlet *o)
     return c;
 }
 
-/* Run it on the exporter's thread. 0: it ran, and *call is still ours; -ENOMEM, -ECANCELED: it is not. */
+/* Run it on the exporter's thread. 0: it ran, and *call is still ours; -ENOMEM, -ECANCELED: it is
+ * not. */
 static int call_run(struct call **call, int (*fn)(void *arg), rn_time deadline)
 {
     struct call *c = TAKE(*call);
-    int          r = rn_blocking_owned(c->outlet->class, fn, c, call_free, deadline);
+    int r = rn_blocking_owned(c->outlet->class, fn, c, call_free, deadline);
 
     if (r == -ENOMEM || r == -ECANCELED || r == -ETIMEDOUT)
         return r;
@@ -113,12 +115,12 @@ static int call_run(struct call **call, int (*fn)(void *arg), rn_time deadline)
     return 0;
 }
 
-/* What the exporter returns must not be mistaken for what happened to the call, so each fn returns 0 and leaves its result in
- * the call. */
+/* What the exporter returns must not be mistaken for what happened to the call, so each fn returns
+ * 0 and leaves its result in the call. */
 static int open_fn(void *arg)
 {
     struct call *c = arg;
-    int          r = c->outlet->type->open(c->outlet->self, &c->why);
+    int r = c->outlet->type->open(c->outlet->self, &c->why);
 
     c->outlet->opened = r >= 0;
     if (r < 0 && c->why.text[0] == 0)
@@ -154,10 +156,10 @@ static int encode(const struct call *c, struct ft_shipment *s, const struct ft_r
 
 static int send_fn(void *arg)
 {
-    struct call         *c = arg;
-    struct ft_shipment  *s = c->shipment;
+    struct call *c = arg;
+    struct ft_shipment *s = c->shipment;
     const struct ft_rows rows = {.items = s->rows, .n = s->n_rows};
-    int                  r;
+    int r;
 
     ft_answer_reset(&s->answer, s->n_rows);
     r = encode(c, s, &rows);
@@ -165,7 +167,8 @@ static int send_fn(void *arg)
         ft_answer_all(&s->answer, FT_VERDICT_RETRY, "cannot encode: %s", strerrordesc_np(-r));
         return 0;
     }
-    r = c->outlet->type->send(c->outlet->self, &rows, ft_buf_slice(&s->body), &s->answer, c->deadline);
+    r = c->outlet->type->send(c->outlet->self, &rows, ft_buf_slice(&s->body), &s->answer,
+                              c->deadline);
     if (r < 0)
         ft_answer_rest(&s->answer, FT_VERDICT_RETRY, "%s", strerrordesc_np(-r));
     return 0;

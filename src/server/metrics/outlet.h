@@ -1,7 +1,8 @@
 /* An exporter and the thread that its calls run on.
  *
- * A call that does not come back may be given up (its task was cancelled); the thread is still in it then, so what it touches is counted: the
- * outlet, and the shipment that is being sent. Whoever lets go last closes and frees, on whatever thread that is.
+ * A call that does not come back may be given up (its task was cancelled); the thread is still in
+ * it then, so what it touches is counted: the outlet, and the shipment that is being sent. Whoever
+ * lets go last closes and frees, on whatever thread that is.
  */
 #pragma once
 
@@ -14,8 +15,8 @@ struct ft_shipment;
 struct ft_outlet {
     /* set once */
     const struct ft_exporter_type *type;
-    void                          *self; /* owned */
-    struct rn_class               *class;
+    void *self; /* owned */
+    struct rn_class *class;
 
     /* the class's thread; the last unref */
     bool opened;
@@ -25,12 +26,14 @@ struct ft_outlet {
 };
 
 /* 0, -ENOMEM. From a task. */
-int               ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir, struct ft_outlet **ret);
+int ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir,
+                  struct ft_outlet **ret);
 struct ft_outlet *ft_outlet_unref(struct ft_outlet *o); /* returns NULL */
 
 /* All three suspend; -ECANCELED: given up. */
 int ft_outlet_open(struct ft_outlet *o, struct ft_text_error *reterr);
-/* 0: the shipment's answer tells; a failure of the call itself is in the answer too. -ECANCELED: the shipment may only be let go of. */
+/* 0: the shipment's answer tells; a failure of the call itself is in the answer too. -ECANCELED:
+ * the shipment may only be let go of. */
 int ft_outlet_send(struct ft_outlet *o, struct ft_shipment *s, rn_time deadline);
 int ft_outlet_close(struct ft_outlet *o, rn_time deadline);
 

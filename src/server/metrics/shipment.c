@@ -54,7 +54,8 @@ struct ft_shipment *ft_shipment_unref(struct ft_shipment *s)
 void ft_shipment_add(struct ft_shipment *s, struct ft_batch *batch, rn_time since)
 {
     rn_assert(s->n_items < s->items_max && s->n_rows + batch->count <= s->rows_max);
-    s->items[s->n_items++] = (struct ft_shipment_item){.batch = batch, .since = since, .left = batch->count};
+    s->items[s->n_items++] =
+        (struct ft_shipment_item){.batch = batch, .since = since, .left = batch->count};
     for (uint32_t i = 0; i < batch->count; i++)
         s->rows[s->n_rows++] = (struct ft_row){.batch = batch, .sample = &batch->samples[i]};
     s->bytes += batch->bytes;
@@ -69,7 +70,7 @@ bool ft_shipment_is_due(const struct ft_shipment *s, const struct ft_pace *pace)
 void ft_shipment_count(const struct ft_shipment *s, struct ft_shipment_news *ret)
 {
     uint64_t n[FT_VERDICT_HOLD + 1] = {0};
-    size_t   stays = SIZE_MAX, rejected = SIZE_MAX;
+    size_t stays = SIZE_MAX, rejected = SIZE_MAX;
 
     for (size_t i = s->n_rows; i-- > 0;) {
         const enum ft_verdict_kind kind = s->answer.items[i].kind;
@@ -90,7 +91,8 @@ void ft_shipment_count(const struct ft_shipment *s, struct ft_shipment_news *ret
     };
 }
 
-bool ft_row_is_decided(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit)
+bool ft_row_is_decided(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                       rn_time limit)
 {
     const enum ft_verdict_kind kind = s->answer.items[row].kind;
 
@@ -99,14 +101,16 @@ bool ft_row_is_decided(const struct ft_shipment *s, const struct ft_shipment_ite
     return kind != FT_VERDICT_RETRY && kind != FT_VERDICT_HOLD;
 }
 
-bool ft_row_is_older(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit)
+bool ft_row_is_older(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                     rn_time limit)
 {
     (void)s;
     (void)row;
     return item->since < limit;
 }
 
-bool ft_row_is_any(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit)
+bool ft_row_is_any(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                   rn_time limit)
 {
     (void)s;
     (void)item;
@@ -128,11 +132,12 @@ static void items_remove_empty(struct ft_shipment *s, ft_item_decided_fn *decide
     s->n_items = kept;
 }
 
-uint64_t ft_shipment_remove(struct ft_shipment *s, ft_row_goes_fn *goes, rn_time limit, ft_item_decided_fn *decided, void *arg)
+uint64_t ft_shipment_remove(struct ft_shipment *s, ft_row_goes_fn *goes, rn_time limit,
+                            ft_item_decided_fn *decided, void *arg)
 {
     struct ft_shipment_item *item = s->items;
-    size_t                   kept = 0;
-    uint64_t                 gone;
+    size_t kept = 0;
+    uint64_t gone;
 
     for (size_t i = 0; i < s->n_rows; i++) {
         while (item->batch != s->rows[i].batch)

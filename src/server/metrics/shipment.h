@@ -1,6 +1,8 @@
-/* A shipment: the batches that one send carries, from the moment the first is gathered until each of their samples is decided.
+/* A shipment: the batches that one send carries, from the moment the first is gathered until each
+ * of their samples is decided.
  *
- *     gather: items and rows grow -> send: nothing changes but the answer -> judge: what is decided goes, the rest stays -> send ...
+ *     gather (items and rows grow) -> send (only the answer changes) -> judge (what is decided goes)
+ *                                       ^---------------- what stays ------------------
  *
  * The rows of one batch lie together, in the order of the items.
  */
@@ -10,8 +12,8 @@
 
 struct ft_shipment_item {
     struct ft_batch *batch; /* a reference */
-    rn_time          since; /* when it was offered */
-    uint32_t         left;  /* samples that are not decided */
+    rn_time since;          /* when it was offered */
+    uint32_t left;          /* samples that are not decided */
 };
 
 struct ft_shipment {
@@ -20,12 +22,12 @@ struct ft_shipment {
 
     /* the lane's task; while a send is under way nobody changes it */
     struct ft_shipment_item *items;
-    struct ft_row           *rows;
-    size_t                   n_items, n_rows, bytes;
+    struct ft_row *rows;
+    size_t n_items, n_rows, bytes;
 
     /* who sends; the lane's task between two sends */
-    struct ft_buf    body;
-    bool             encoded; /* body fits the rows: tried again with the very same bytes */
+    struct ft_buf body;
+    bool encoded; /* body fits the rows: tried again with the very same bytes */
     struct ft_answer answer;
 
     /* any thread */
@@ -33,7 +35,7 @@ struct ft_shipment {
 };
 
 /* Room for what a pace asks for, and one batch of the largest kind above it. 0, -ENOMEM. */
-int                 ft_shipment_new(const struct ft_pace *pace, struct ft_shipment **ret);
+int ft_shipment_new(const struct ft_pace *pace, struct ft_shipment **ret);
 struct ft_shipment *ft_shipment_ref(struct ft_shipment *s);
 struct ft_shipment *ft_shipment_unref(struct ft_shipment *s); /* returns NULL */
 
@@ -45,20 +47,27 @@ bool ft_shipment_is_due(const struct ft_shipment *s, const struct ft_pace *pace)
 /* What became of rows, summed up. */
 struct ft_shipment_news {
     uint64_t delivered, duplicate, rejected;
-    uint64_t retry, hold;  /* stay */
-    size_t   troubled_row; /* of the answer: the first that stays with a reason, else the first rejected; SIZE_MAX: none */
+    uint64_t retry, hold; /* stay */
+    size_t troubled_row;  /* of the answer: the first that stays with a reason, else the first
+                             rejected; SIZE_MAX: none */
 };
 /* Count the answer's verdicts. */
 void ft_shipment_count(const struct ft_shipment *s, struct ft_shipment_news *ret);
 
-/* Remove each row that `goes` picks, and each batch that has none left, which `decided` gets (with the reference, to be dropped). Returns how many rows went. */
-typedef bool ft_row_goes_fn(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit);
+/* Remove each row that `goes` picks, and each batch that has none left, which `decided` gets (with
+ * the reference, to be dropped). Returns how many rows went. */
+typedef bool ft_row_goes_fn(const struct ft_shipment *s, const struct ft_shipment_item *item,
+                            size_t row, rn_time limit);
 typedef void ft_item_decided_fn(void *arg, struct ft_batch *batch);
-uint64_t     ft_shipment_remove(struct ft_shipment *s, ft_row_goes_fn *goes, rn_time limit, ft_item_decided_fn *decided, void *arg);
+uint64_t ft_shipment_remove(struct ft_shipment *s, ft_row_goes_fn *goes, rn_time limit,
+                            ft_item_decided_fn *decided, void *arg);
 
 /* The verdict decides about it. */
-bool ft_row_is_decided(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit);
+bool ft_row_is_decided(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                       rn_time limit);
 /* Its batch was offered before `limit`. */
-bool ft_row_is_older(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit);
+bool ft_row_is_older(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                     rn_time limit);
 /* Everything goes. */
-bool ft_row_is_any(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row, rn_time limit);
+bool ft_row_is_any(const struct ft_shipment *s, const struct ft_shipment_item *item, size_t row,
+                   rn_time limit);

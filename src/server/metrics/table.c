@@ -1,12 +1,13 @@
-/* Buckets double when there are as many entries as buckets. Every entry moves then, once per doubling and under the lock; a shard has
- * at most FT_TABLE_AGENTS_MAX / FT_TABLE_SHARDS of them, so that takes well under a millisecond. */
+/* Buckets double when there are as many entries as buckets. Every entry moves then, once per
+ * doubling and under the lock; a shard has at most FT_TABLE_AGENTS_MAX / FT_TABLE_SHARDS of them,
+ * so that takes well under a millisecond. */
 #include "metrics/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define BUCKETS_MIN 16
-#define SHARD_MAX   (FT_TABLE_AGENTS_MAX / FT_TABLE_SHARDS)
+#define SHARD_MAX (FT_TABLE_AGENTS_MAX / FT_TABLE_SHARDS)
 
 void ft_table_init(struct ft_table *t)
 {
@@ -54,7 +55,8 @@ struct ft_table_entry *ft_shard_find(struct ft_shard *s, const struct ft_uuid *a
 
     if (!s->buckets)
         return NULL;
-    LIST_EACH (e, bucket_of(s->buckets, s->n_buckets, agent), in_bucket) {
+    LIST_EACH(e, bucket_of(s->buckets, s->n_buckets, agent), in_bucket)
+    {
         if (!ft_uuid_eq(&e->agent, agent))
             continue;
         list_remove(&e->in_use_order);
@@ -66,15 +68,16 @@ struct ft_table_entry *ft_shard_find(struct ft_shard *s, const struct ft_uuid *a
 
 static int shard_grow(struct ft_shard *s)
 {
-    size_t                 n = s->n_buckets ? 2 * s->n_buckets : BUCKETS_MIN;
-    struct list           *buckets = calloc(n, sizeof(*buckets));
+    size_t n = s->n_buckets ? 2 * s->n_buckets : BUCKETS_MIN;
+    struct list *buckets = calloc(n, sizeof(*buckets));
     struct ft_table_entry *e;
 
     if (!buckets)
         return s->buckets ? 0 : -ENOMEM; /* fuller buckets serve as well */
     for (size_t i = 0; i < n; i++)
         list_init(&buckets[i]);
-    LIST_EACH (e, &s->use_order, in_use_order) {
+    LIST_EACH(e, &s->use_order, in_use_order)
+    {
         list_remove(&e->in_bucket);
         list_add_tail(bucket_of(buckets, n, &e->agent), &e->in_bucket);
     }

@@ -5,7 +5,8 @@
  *     ...
  *     ft_shard_unlock(s);
  *
- * The record embeds the entry and belongs to its user, who makes and frees it. Nothing suspends under a shard's lock.
+ * The record embeds the entry and belongs to its user, who makes and frees it. Nothing suspends
+ * under a shard's lock.
  */
 #pragma once
 
@@ -15,13 +16,14 @@
 
 #include <model/uuid.h>
 
-#define FT_TABLE_SHARDS     64
-#define FT_TABLE_AGENTS_MAX 262144 /* of one table; who has not been heard of for longest makes room */
+#define FT_TABLE_SHARDS 64
+/* Of one table; who has not been heard of for longest makes room. */
+#define FT_TABLE_AGENTS_MAX 262144
 
 struct ft_table_entry {
     struct ft_uuid agent;
-    struct list    in_bucket;
-    struct list    in_use_order;
+    struct list in_bucket;
+    struct list in_use_order;
 };
 
 struct ft_shard {
@@ -29,8 +31,8 @@ struct ft_shard {
 
     /* lock */
     struct list *buckets; /* a power of two of them; NULL: none yet */
-    size_t       n_buckets, n;
-    struct list  use_order; /* the oldest first */
+    size_t n_buckets, n;
+    struct list use_order; /* the oldest first */
 };
 
 struct ft_table {
@@ -42,7 +44,7 @@ void ft_table_init(struct ft_table *t);
 void ft_table_fini(struct ft_table *t, void (*entry_free)(struct ft_table_entry *e));
 
 struct ft_shard *ft_table_lock(struct ft_table *t, const struct ft_uuid *agent);
-void             ft_shard_unlock(struct ft_shard *s);
+void ft_shard_unlock(struct ft_shard *s);
 
 struct ft_table_entry *ft_shard_find(struct ft_shard *s, const struct ft_uuid *agent);
 /* Add an entry (its agent is set) that is not there yet. 0, -ENOMEM. */

@@ -34,7 +34,8 @@ static uint64_t draw(struct fake *f)
     return f->random >> 33;
 }
 
-static void judge(struct fake *f, const struct ft_row *row, struct ft_answer *a, size_t i, int temper)
+static void judge(struct fake *f, const struct ft_row *row, struct ft_answer *a, size_t i,
+                  int temper)
 {
     const uint64_t seq = row->sample->seq;
 
@@ -80,11 +81,12 @@ static void judge(struct fake *f, const struct ft_row *row, struct ft_answer *a,
     }
 }
 
-static int fake_send(void *arg, const struct ft_rows *in, struct rn_slice body, struct ft_answer *answer, rn_time deadline)
+static int fake_send(void *arg, const struct ft_rows *in, struct rn_slice body,
+                     struct ft_answer *answer, rn_time deadline)
 {
     struct fake *f = ((struct fake_settings *)arg)->fake;
-    int          temper = atomic_load(&f->temper);
-    rn_time      none = 0;
+    int temper = atomic_load(&f->temper);
+    rn_time none = 0;
 
     (void)body;
     (void)deadline;
@@ -106,7 +108,11 @@ const struct ft_exporter_type fake_type = {
     .summary = "for tests",
     .size = sizeof(struct fake_settings),
     .settings_size = sizeof(struct fake_settings),
-    .pace = {.rows_max = 100, .bytes_max = 1 << 20, .age_max = RN_MS, .send_max = 30 * RN_S, .retry_max = 2 * RN_S},
+    .pace = {.rows_max = 100,
+             .bytes_max = 1 << 20,
+             .age_max = RN_MS,
+             .send_max = 30 * RN_S,
+             .retry_max = 2 * RN_S},
     .open = fake_open,
     .send = fake_send,
     .close = fake_close,
@@ -117,7 +123,26 @@ const struct ft_exporter_type fake_slow_type = {
     .summary = "for tests",
     .size = sizeof(struct fake_settings),
     .settings_size = sizeof(struct fake_settings),
-    .pace = {.rows_max = 7, .bytes_max = 1 << 20, .age_max = 10 * RN_S, .send_max = 30 * RN_S, .retry_max = 2 * RN_S},
+    .pace = {.rows_max = 7,
+             .bytes_max = 1 << 20,
+             .age_max = 10 * RN_S,
+             .send_max = 30 * RN_S,
+             .retry_max = 2 * RN_S},
+    .open = fake_open,
+    .send = fake_send,
+    .close = fake_close,
+};
+
+const struct ft_exporter_type fake_late_type = {
+    .name = "fake",
+    .summary = "for tests",
+    .size = sizeof(struct fake_settings),
+    .settings_size = sizeof(struct fake_settings),
+    .pace = {.rows_max = 100,
+             .bytes_max = 1 << 20,
+             .age_max = RN_MS,
+             .send_max = 20 * RN_MS,
+             .retry_max = 2 * RN_S},
     .open = fake_open,
     .send = fake_send,
     .close = fake_close,
@@ -148,8 +173,8 @@ struct ft_sample fake_sample(uint64_t seq)
 struct ft_batch *fake_batch(unsigned who, uint64_t first, uint32_t count)
 {
     static struct ft_sample samples[FT_METRICS_SAMPLES_MAX];
-    const struct ft_uuid    id = fake_uuid(who);
-    struct ft_batch        *b;
+    const struct ft_uuid id = fake_uuid(who);
+    struct ft_batch *b;
 
     for (uint32_t i = 0; i < count; i++)
         samples[i] = fake_sample(first + i);
