@@ -128,7 +128,7 @@ void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes)
 
 void ft_registry_changed(struct ft_registry *r, const struct ft_uuid *uid)
 {
-    if (r->changes.slot)
+    if (r->changes.gen)
         (void)ft_changes_push(r->changes, uid);
 }
 
