@@ -25,6 +25,15 @@ static struct rnet__conn *conn_get(struct rnet_conn conn, struct rnet__loop **re
 
 /* ---- the beginning ---- */
 
+/* It is over, and nobody reads now who would learn of it. HUP after the peer's end: that has closed
+ * its other direction too (an AF_UNIX peer says so without ERR). */
+static bool died_unread(const struct rnet__conn *c, uint32_t events)
+{
+    if (c->flags & RNET__EOF)
+        return events & (EPOLLERR | EPOLLHUP);
+    return events & EPOLLERR && (c->flags & RNET__PAUSED || c->state == RNET__FLUSHING);
+}
+
 static void on_event(void *arg, uint32_t events)
 {
     struct rnet__conn *c = arg;
@@ -40,8 +49,7 @@ static void on_event(void *arg, uint32_t events)
         c->flags &= (uint16_t)~RNET__BLOCKED;
         rnet__conn_queue(l, c);
     }
-    /* Nobody reads now, so nobody would learn of the reset. */
-    if (events & EPOLLERR && (c->flags & RNET__PAUSED || c->state == RNET__FLUSHING))
+    if (died_unread(c, events))
         rnet__conn_abort(l, c, RNET_REASON_RESET);
     else
         rnet__conn_read(l, c);

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
@@ -403,6 +404,50 @@ TASK_TEST(a_reset_is_told_also_while_reading_is_paused)
     EQ(rn_sys_send(number, "ab", 2, 0), 2);
     TASK_UNTIL(p.calls == 1);
     OK(rn_sys_setsockopt(number, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+    OK(rn_sys_close(number));
+    TASK_UNTIL(p.closed == 1);
+    EQ(p.reason, RNET_REASON_RESET);
+}
+
+static void stay_at_end(struct rnet_conn conn, void *data)
+{
+    (void)conn;
+    ((struct probe *)data)->ended++;
+}
+
+TASK_TEST(a_reset_after_a_half_close_is_told)
+{
+    struct rnet_protocol protocol = probe_protocol;
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    int number;
+
+    protocol.on_end = stay_at_end;
+    ln = probe_listen_on("127.0.0.1:0", &protocol, &p);
+    number = raw_dial(ln);
+    OK(rn_sys_shutdown(number, SHUT_WR));
+    TASK_UNTIL(p.ended == 1);
+    OK(rn_sys_setsockopt(number, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+    OK(rn_sys_close(number));
+    TASK_UNTIL(p.closed == 1);
+    EQ(p.reason, RNET_REASON_RESET);
+}
+
+TASK_TEST(on_a_unix_socket_the_peers_close_after_its_half_close_is_told)
+{
+    struct rnet_protocol protocol = probe_protocol;
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
+    char address[RNET_ADDR_TEXT_MAX];
+    int number;
+
+    protocol.on_end = stay_at_end;
+    (void)snprintf(address, sizeof(address), "unix:%s/s", test_dir());
+    ln = probe_listen_on(address, &protocol, &p);
+    number = raw_dial(ln);
+    OK(rn_sys_shutdown(number, SHUT_WR));
+    TASK_UNTIL(p.ended == 1);
     OK(rn_sys_close(number));
     TASK_UNTIL(p.closed == 1);
     EQ(p.reason, RNET_REASON_RESET);
