@@ -395,6 +395,21 @@ TASK_TEST(a_stale_socket_file_is_replaced_and_ours_goes_with_us)
     EQ(stat(addr.sa.un.sun_path, &st), -1);
 }
 
+TASK_TEST(a_socket_file_is_closed_to_others_whatever_the_umask_says)
+{
+    const mode_t before = umask(0);
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = NULL;
+    char address[RNET_ADDR_TEXT_MAX];
+    struct stat st;
+
+    (void)snprintf(address, sizeof(address), "unix:%s/s", test_dir());
+    ln = probe_listen_on(address, &probe_protocol, &p);
+    OK(stat(address + 5, &st));
+    EQ(st.st_mode & 07777, 0660);
+    (void)umask(before);
+}
+
 TASK_TEST(a_file_that_is_no_socket_is_never_removed)
 {
     char address[RNET_ADDR_TEXT_MAX];

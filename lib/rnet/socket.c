@@ -13,6 +13,10 @@
 #include <base/cleanup.h>
 #include <runnel/sys.h>
 
+/* Of the file of a unix socket, less what the umask takes: whoever may write it may connect. The
+ * socket has it before bind() makes the file, so there is no moment when more may. */
+#define UNIX_MODE 0660
+
 static int option(int number, int level, int name, int value)
 {
     return rn_sys_setsockopt(number, level, name, &value, sizeof(value));
@@ -89,6 +93,8 @@ static int listen_on(struct rnet__bound *b, int backlog)
     r = rnet__socket_options(b->number, family);
     if (r < 0)
         return r;
+    if (family == AF_UNIX && fchmod(b->number, UNIX_MODE) < 0)
+        return -errno;
     r = bind_replacing_stale(b->number, &b->addr);
     if (r < 0)
         return r;

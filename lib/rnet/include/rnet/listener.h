@@ -41,6 +41,7 @@ struct rnet_listener_options {
 };
 
 /* Bind, listen and accept. A stale unix socket file is replaced; one that is served is -EADDRINUSE.
+ * The file has mode 0660, less the umask.
  * From a task or callback. 0; -EINVAL, -EADDRINUSE, -EACCES, -ENOMEM, ... `reterr_index` (may be
  * NULL): the address at fault. */
 RN_API int rnet_listener_open(const struct rnet_listener_options *options,
