@@ -93,7 +93,8 @@ static ssize_t memory_writev(struct rnet_stream *s, const struct iovec *iov, int
     for (size_t at = 0; at < p.len; iov++) {
         const size_t take = iov->iov_len < p.len - at ? iov->iov_len : p.len - at;
 
-        memcpy(p.bytes + at, iov->iov_base, take);
+        if (take)
+            memcpy(p.bytes + at, iov->iov_base, take);
         at += take;
     }
     r = rn_tx_send(m->tx, &p, deadline);

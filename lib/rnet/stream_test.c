@@ -281,6 +281,19 @@ TASK_TEST(an_accept_that_is_forbidden_gives_up_at_its_deadline)
     rn_fault_set(RN_SYS_accept4, 0, 0);
 }
 
+TASK_TEST(empty_parts_of_a_write_are_nothing)
+{
+    CLEANUP(rnet_stream_closep) struct rnet_stream *a = NULL, *b = NULL;
+    const struct iovec iov[] = {{NULL, 0}, {(void *)(uintptr_t)"x", 1}, {NULL, 0},
+                                {(void *)(uintptr_t)"y", 1}};
+    char buf[2];
+
+    OK(rnet_stream_pair(&a, &b));
+    OK(rnet_stream_writev(a, iov, 4, SOON));
+    OK(rnet_stream_read_full(b, buf, 2, SOON));
+    MEMEQ(buf, "xy", 2);
+}
+
 TASK_TEST(a_frame_reader_gives_each_frame_and_the_end)
 {
     struct pair p;
