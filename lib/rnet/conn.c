@@ -89,6 +89,8 @@ int rnet_conn_adopt(int number, const struct rnet_protocol *protocol, void *data
     struct rnet__loop *l;
     int r = rnet__loop_get(&l);
 
+    if (r == 0)
+        r = rn_fd_prepare(number);
     return r < 0 ? r : rnet__conn_open(l, number, protocol, data, NULL, ret_conn);
 }
 

@@ -1,6 +1,7 @@
 /* The connection core, met by real sockets of the same process. */
 #include "testing.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -112,6 +113,53 @@ TASK_TEST(what_is_written_in_one_turn_leaves_in_one_send)
      * EAGAIN. */
     EQ(calls_of(RN_SYS_send) + calls_of(RN_SYS_sendmsg) - sends, 100);
     LE(calls_of(RN_SYS_recv) - recvs, 101);
+}
+
+/* A raw client: for what a stream does not do. */
+static int raw_dial(const struct rnet_listener *ln)
+{
+    struct rnet_addr addr;
+    int number;
+
+    OK(rnet_addr_parse(rnet_listener_address(ln, 0), &addr));
+    number = (int)OK(rn_sys_socket(addr.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    OK(rn_sys_connect(number, &addr.sa.any, addr.len));
+    return number;
+}
+
+TASK_TEST(an_accept_asks_nothing_about_the_number_that_it_made)
+{
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
+    const uint64_t before = calls_of(RN_SYS_fcntl);
+    int numbers[10];
+
+    for (int i = 0; i < 10; i++)
+        numbers[i] = raw_dial(ln);
+    TASK_UNTIL(p.opened == 10);
+    EQ(calls_of(RN_SYS_fcntl) - before, 0);
+    for (int i = 0; i < 10; i++)
+        OK(rn_sys_close(numbers[i]));
+    TASK_UNTIL(p.closed == 10);
+}
+
+TASK_TEST(a_socket_from_elsewhere_is_made_non_blocking_and_taken)
+{
+    struct probe p = {.act = probe_echo};
+    struct rnet_conn conn;
+    int pair[2];
+    char byte = 0;
+
+    OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    OK(rnet_conn_adopt(pair[0], &probe_protocol, &p, &conn));
+    TRUE(fcntl(pair[0], F_GETFL) & O_NONBLOCK);
+    TRUE(fcntl(pair[0], F_GETFD) & FD_CLOEXEC);
+    EQ(rn_sys_send(pair[1], "x", 1, 0), 1);
+    TASK_UNTIL(rn_sys_recv(pair[1], &byte, 1, MSG_DONTWAIT) == 1);
+    EQ(byte, 'x');
+    OK(rn_sys_close(pair[1]));
+    TASK_UNTIL(p.closed == 1);
+    ERR(rnet_conn_adopt(-1, &probe_protocol, &p, &conn), EBADF);
 }
 
 /* ---- flow control ---- */
@@ -347,18 +395,6 @@ TASK_TEST(after_a_half_close_with_data_the_answer_still_goes_out)
     EQ(rnet_stream_read(s, buf, 1, SOON), 0);
     TASK_UNTIL(rnet_listener_connections(ln) == 0);
     EQ(p.ended, 1);
-}
-
-/* A raw client: for what a stream does not do. */
-static int raw_dial(const struct rnet_listener *ln)
-{
-    struct rnet_addr addr;
-    int number;
-
-    OK(rnet_addr_parse(rnet_listener_address(ln, 0), &addr));
-    number = (int)OK(rn_sys_socket(addr.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    OK(rn_sys_connect(number, &addr.sa.any, addr.len));
-    return number;
 }
 
 static void raw_echo(int number)

@@ -108,7 +108,7 @@ static void record_free(struct rn_runtime *rt, struct rn__fd *f)
 
 /* ---- adopt ----------------------------------------------------------------------------------- */
 
-static int number_prepare(int fd)
+int rn_fd_prepare(int fd)
 {
     int status = rn_sys_fcntl(fd, F_GETFL, 0);
     int flags = rn_sys_fcntl(fd, F_GETFD, 0);
@@ -152,7 +152,7 @@ static int adopt(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_ev
 
     if (!w)
         return -EPERM;
-    r = number_prepare(fd);
+    r = fn ? 0 : rn_fd_prepare(fd); /* watches: their callers made the number so */
     if (r < 0)
         return r;
     f = record_take(w->rt);

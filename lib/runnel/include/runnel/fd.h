@@ -24,6 +24,9 @@ enum rn_fd_dir { RN_FD_READ = 1, RN_FD_WRITE = 2 };
 #define rn_fd_adopt(fd, kind, ret) rn_fd_adopt_at(RN_SITE(), fd, kind, ret)
 RN_API int rn_fd_adopt_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, struct rn_fd *ret_fd);
 
+/* Make a number non-blocking and close-on-exec, as rn_fd_adopt() does by itself. 0, -EBADF. */
+RN_API int rn_fd_prepare(int fd);
+
 /* Close: new users get -EBADF, waiters wake with -EBADF, the last user in flight really closes. 0 or -EBADF. */
 RN_API int  rn_fd_close(struct rn_fd fd);
 RN_API void rn_fd_closep(struct rn_fd *fd);

@@ -19,7 +19,8 @@ RN_API uint32_t        rn_loop_index(const struct rn_loop *loop);
 RN_API struct rn_loop *rn_loop_at(struct rn_runtime *rt, uint32_t i);
 
 /* Loop watches: a descriptor whose events go to a callback. Edge-triggered, registered once for both directions. `events` are
- * EPOLL* bits. The loop owns the descriptor; rn_fd_close() from this loop only. After it no callback comes any more. */
+ * EPOLL* bits. The number must be non-blocking already (accept4() and socket() can make it so): it is not looked at, unlike in
+ * rn_fd_adopt(). The loop owns the descriptor; rn_fd_close() from this loop only. After it no callback comes any more. */
 typedef void rn_event_fn(void *arg, uint32_t events);
 #define rn_loop_watch(fd, kind, fn, arg, ret) rn_loop_watch_at(RN_SITE(), fd, kind, fn, arg, ret)
 RN_API int rn_loop_watch_at(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_event_fn *fn, void *arg,
