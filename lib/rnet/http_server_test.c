@@ -375,6 +375,29 @@ TASK_TEST(a_connection_serves_many_requests)
         STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
 }
 
+static uint64_t calls_but_epoll_wait(void)
+{
+    static struct rn_sys_count counts[RN_SYS_MAX];
+    uint64_t n = 0;
+
+    rn_sys_counts(counts);
+    for (int i = 0; i < RN_SYS_MAX; i++)
+        n += i == RN_SYS_epoll_wait ? 0 : counts[i].calls;
+    return n;
+}
+
+TASK_TEST(a_request_on_an_open_connection_costs_one_recv_and_one_send)
+{
+    BENCH(.head_ns = 0);
+    uint64_t before;
+
+    (void)ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n");
+    before = calls_but_epoll_wait();
+    for (int i = 0; i < 50; i++)
+        EQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->status, 200);
+    LE(calls_but_epoll_wait() - before, 50 * 4); /* the client's two are counted too */
+}
+
 TASK_TEST(close_is_kept_and_HTTP_1_0_closes_by_itself)
 {
     BENCH(.head_ns = 0);
