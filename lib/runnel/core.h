@@ -184,8 +184,8 @@ static inline struct rn__task *rn__task_below(char *top)
     return (void *)(top - ((sizeof(struct rn__task) + 15) & ~(size_t)15));
 }
 
-/* A shield covers the task now. */
-bool rn__task_shielded(const struct rn__task *t);
+/* When the last of its shields ends; 0: none covers it now. */
+rn_time rn__task_shielded_until(const struct rn__task *t);
 bool rn__task_cancelled(const struct rn__task *t);
 /* Wake a task whose flag, or whose scope's, was just set: unless it is shielded, or will look at
  * the flag itself. */

@@ -195,6 +195,30 @@ SIM_TEST(a_shield_that_ends_quietly_leaves_the_wait_alone, 20)
     ERR(rn_shield_begin(RN_FOREVER), EINVAL);
 }
 
+static int sleeps_in_two_shields(void *arg)
+{
+    (void)arg;
+    OK(rn_shield_begin(rn_after(RN_S)));
+    OK(rn_shield_begin(rn_after(2 * RN_S)));
+    ERR(rn_sleep(rn_after(3 * RN_S)), ECANCELED);
+    EQ(rn_now(), 2 * RN_S);
+    rn_shield_end();
+    rn_shield_end();
+    return 0;
+}
+
+SIM_TEST(of_nested_shields_the_longest_counts, 20)
+{
+    struct rn_scope s;
+
+    OK(rn_scope_open(0, &s));
+    OK(rn_go(s, sleeps_in_two_shields, NULL, NULL, 0));
+    OK(rn_yield());
+    OK(rn_scope_cancel(s));
+    OK(rn_scope_wait(s));
+    OK(rn_scope_close(s));
+}
+
 static int fails_inside(void *arg)
 {
     struct rn_scope inner;

@@ -29,23 +29,23 @@ uint64_t rn__task_owner(const struct rn__task *t)
 
 /* ---- shields and cancellation ---------------------------------------------------------------- */
 
-bool rn__task_shielded(const struct rn__task *t)
+rn_time rn__task_shielded_until(const struct rn__task *t)
 {
-    rn_time now;
+    rn_time now, until = 0;
 
     if (t->n_shields == 0)
-        return false;
+        return 0;
     now = t->home->rt->sim ? t->home->rt->sim_now : rn__clock();
     for (unsigned i = 0; i < t->n_shields; i++)
-        if (t->shields[i] > now)
-            return true;
-    return false;
+        if (t->shields[i] > until)
+            until = t->shields[i];
+    return until > now ? until : 0;
 }
 
 bool rn__task_cancelled(const struct rn__task *t)
 {
     return (atomic_load(&t->scope->cancelled) || atomic_load(&t->cancelled)) &&
-           !rn__task_shielded(t);
+           rn__task_shielded_until(t) == 0;
 }
 
 void rn__task_cancel_wait(struct rn_runtime *rt, struct rn__task *t)
@@ -55,7 +55,7 @@ void rn__task_cancel_wait(struct rn_runtime *rt, struct rn__task *t)
 
     if (rn__word_winner(v) != RN__WIN_OPEN || rn__word_state(v) != RN_TASK_PARKED)
         return; /* it looks at the flag itself when its park is committed */
-    if (t->uncancellable || rn__task_shielded(t))
+    if (t->uncancellable || rn__task_shielded_until(t) > 0)
         return;
     if (rn__claim(key, RN__WIN_CANCEL))
         rn__ready(t->id);

@@ -103,42 +103,46 @@ void rn__ready(uint32_t id)
     }
 }
 
+/* The wait is over before it began; nobody else touches the word any more. */
+static void resume(struct rn_runtime *rt, _Atomic uint64_t *word, struct rn__key key,
+                   unsigned winner, bool soon)
+{
+    atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, winner, key.epoch),
+                          memory_order_release);
+    rn__run_queue(rt->tasks[key.id], soon);
+}
+
+/* As soon as PARKED can be seen, a winner on another thread may let the task go on and end: so what
+ * belongs to the task is read before. Its cancel flag has to be read after; the memory is there in
+ * any case, and if it speaks of another task by then, the claim of this wait fails. */
 void rn__park_commit(struct rn__task *t)
 {
     struct rn_runtime *rt = t->home->rt;
-    _Atomic uint64_t *word = word_at(rt, t->id);
+    const struct rn__scope *scope = t->scope;
+    bool deaf = t->uncancellable || rn__task_shielded_until(t) > 0;
+    struct rn__key key = {.id = t->id};
+    _Atomic uint64_t *word = word_at(rt, key.id);
     uint64_t v = atomic_load_explicit(word, memory_order_acquire);
 
+    key.epoch = rn__word_epoch(v);
     while (rn__word_state(v) == RN_TASK_RUNNING)
-        if (word_swap(rt, word, &v,
-                      rn__word(RN_TASK_PARKED, rn__word_winner(v), rn__word_epoch(v)))) {
-            if (!t->uncancellable && rn__task_cancelled(t) &&
-                claim(rt, (struct rn__key){t->id, rn__word_epoch(v)}, RN__WIN_CANCEL)) {
-                atomic_store_explicit(word,
-                                      rn__word(RN_TASK_RUNNABLE, RN__WIN_CANCEL, rn__word_epoch(v)),
-                                      memory_order_release);
-                rn__run_queue(t, false);
-            }
+        if (word_swap(rt, word, &v, rn__word(RN_TASK_PARKED, rn__word_winner(v), key.epoch))) {
+            if (!deaf && (atomic_load(&scope->cancelled) || atomic_load(&t->cancelled)) &&
+                claim(rt, key, RN__WIN_CANCEL))
+                resume(rt, word, key, RN__WIN_CANCEL, false);
             return;
         }
     rn_assert(rn__word_state(v) == RN__TASK_READIED);
-    atomic_store_explicit(word, rn__word(RN_TASK_RUNNABLE, rn__word_winner(v), rn__word_epoch(v)),
-                          memory_order_release);
-    rn__run_queue(t, true);
+    resume(rt, word, key, rn__word_winner(v), true);
 }
 
-/* When the park has to be looked at again: its deadline, or the end of the shield if that comes
+/* When the park has to be looked at again: its deadline, or the end of the shields if that comes
  * first. */
 static rn_time park_timer_at(const struct rn__task *t)
 {
-    rn_time when = t->deadline;
+    rn_time until = t->uncancellable ? 0 : rn__task_shielded_until(t);
 
-    if (t->uncancellable)
-        return when;
-    for (unsigned i = 0; i < t->n_shields; i++)
-        if (t->shields[i] < when && rn__task_shielded(t))
-            when = t->shields[i];
-    return when;
+    return until > 0 && until < t->deadline ? until : t->deadline;
 }
 
 void rn__task_timer_fired(struct rn_timer *timer)
