@@ -195,7 +195,7 @@ void rn__task_timer_fired(struct rn_timer *timer);
 struct rn__task *rn__task_self(void);
 struct rn__task *rn__task_at(const struct rn_runtime *rt, uint32_t id);
 int rn__task_spawn(struct rn_runtime *rt, const struct rn_site *site, const char *name,
-                   const struct rn_task_options *options, struct rn__scope *scope,
+                   const struct rn_task_options *options, struct rn__scope *scope, uint32_t gen,
                    int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n);
 uint64_t rn__task_owner(const struct rn__task *t);
 
@@ -232,7 +232,8 @@ void rn__scope_free(struct rn__scope *s);
 struct rn__scope *rn__scope_get(struct rn_scope s);
 uint64_t rn__scope_word(const struct rn__scope *s);
 void rn__scope_cancel(struct rn__scope *s);
-void rn__scope_join(struct rn__scope *s, struct rn__task *t);
+/* 0, -EBADF (closed since `gen` was read), -ECANCELED. */
+int rn__scope_join(struct rn__scope *s, uint32_t gen, struct rn__task *t);
 void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result);
 void rn__scopes_close_opened(struct rn__task *t);
 

@@ -278,7 +278,8 @@ static int runtime_work(struct rn_runtime *rt, struct main_call *call)
     r = rn__scope_make(rt, NULL, 0, 0, &site, &rt->root);
     if (r < 0)
         return r;
-    r = rn__task_spawn(rt, &site, "main", &options, rt->root, main_task, call, NULL, 0);
+    r = rn__task_spawn(rt, &site, "main", &options, rt->root, atomic_load(&rt->root->gen), main_task,
+                       call, NULL, 0);
     if (r < 0)
         return r;
     rn__worker_run(&rt->workers[0]);

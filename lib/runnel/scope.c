@@ -5,7 +5,9 @@
  * The parent of a scope is the scope in which its opener was born, so scopes of one task are
  * independent of each other; cancelling goes down the tree. The opener is no task of its scope: it
  * gets the result, not the cancellation. A deadline is a timer that cancels. `rt->tree` guards the
- * links; words are claimed under it, which is safe, since nobody waits for it with a claim.
+ * links; words are claimed under it, which is safe, since nobody waits for it with a claim. A task
+ * joins under it, too, and not any more once the scope is cancelled: so after the cancel that
+ * begins a close nobody is born into the scope, from whatever thread.
  *
  * Generations are odd while a scope is open and even while it is free.
  */
@@ -110,39 +112,6 @@ static struct rn_scope handle_of(const struct rn__scope *s)
     return (struct rn_scope){s->slot, atomic_load(&s->gen)};
 }
 
-/* ---- tasks come and go ----------------------------------------------------------------------- */
-
-void rn__scope_join(struct rn__scope *s, struct rn__task *t)
-{
-    rn__lock(s->rt, &s->rt->tree);
-    list_add_tail(&s->tasks, &t->in_scope);
-    s->n_tasks++;
-    rn__unlock(s->rt, &s->rt->tree);
-}
-
-void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result)
-{
-    bool fail, wake;
-    struct rn__key waiter;
-
-    rn__lock(s->rt, &s->rt->tree);
-    list_remove(&t->in_scope);
-    s->n_tasks--;
-    if (result < 0 && s->error == 0)
-        s->error = result;
-    if (result < 0 && result != -ECANCELED && s->error_real == 0)
-        s->error_real = result;
-    fail = result < 0 && (s->flags & RN_SCOPE_FAIL_FAST) && !atomic_load(&s->cancelled);
-    wake = s->n_tasks == 0 && s->has_waiter;
-    waiter = s->waiter;
-    rn__unlock(s->rt, &s->rt->tree);
-
-    if (fail)
-        rn__scope_cancel(s);
-    if (wake && rn__claim(waiter, 0))
-        rn__ready(waiter.id);
-}
-
 /* ---- cancel ---------------------------------------------------------------------------------- */
 
 /* Down the tree without recursion: a flag first, everywhere, then the words. */
@@ -158,18 +127,23 @@ static struct rn__scope *tree_next(struct rn__scope *root, struct rn__scope *s)
     return NULL;
 }
 
-void rn__scope_cancel(struct rn__scope *root)
+static void cancel_locked(struct rn__scope *root)
 {
-    struct rn_runtime *rt = root->rt;
     struct rn__task *t;
 
-    rn__lock(rt, &rt->tree);
     for (struct rn__scope *s = root; s; s = tree_next(root, s))
         atomic_store(&s->cancelled, true);
-    for (struct rn__scope *s = root; s; s = tree_next(root, s))
+    for (struct rn__scope *s = root; s; s = tree_next(root, s)) {
         LIST_EACH(t, &s->tasks, in_scope)
-    rn__task_cancel_wait(rt, t);
-    rn__unlock(rt, &rt->tree);
+            rn__task_cancel_wait(root->rt, t);
+    }
+}
+
+void rn__scope_cancel(struct rn__scope *s)
+{
+    rn__lock(s->rt, &s->rt->tree);
+    cancel_locked(s);
+    rn__unlock(s->rt, &s->rt->tree);
 }
 
 int rn_task_cancel(struct rn_task task)
@@ -189,6 +163,49 @@ int rn_task_cancel(struct rn_task task)
     }
     rn__unlock(rt, &rt->tree);
     return r;
+}
+
+/* ---- tasks come and go ----------------------------------------------------------------------- */
+
+int rn__scope_join(struct rn__scope *s, uint32_t gen, struct rn__task *t)
+{
+    int r = 0;
+
+    rn__lock(s->rt, &s->rt->tree);
+    if (atomic_load(&s->gen) != gen)
+        r = -EBADF;
+    else if (atomic_load(&s->cancelled))
+        r = -ECANCELED;
+    if (r == 0) {
+        list_add_tail(&s->tasks, &t->in_scope);
+        s->n_tasks++;
+    }
+    rn__unlock(s->rt, &s->rt->tree);
+    return r;
+}
+
+/* All of it under one lock: when the last task has parted, the scope is its opener's to free. */
+void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result)
+{
+    struct rn_runtime *rt = s->rt;
+    struct rn__key waiter;
+    bool wake;
+
+    rn__lock(rt, &rt->tree);
+    list_remove(&t->in_scope);
+    s->n_tasks--;
+    if (result < 0 && s->error == 0)
+        s->error = result;
+    if (result < 0 && result != -ECANCELED && s->error_real == 0)
+        s->error_real = result;
+    if (result < 0 && s->flags & RN_SCOPE_FAIL_FAST && !atomic_load(&s->cancelled))
+        cancel_locked(s);
+    wake = s->n_tasks == 0 && s->has_waiter;
+    waiter = s->waiter;
+    rn__unlock(rt, &rt->tree);
+
+    if (wake && rn__claim(waiter, 0))
+        rn__ready(waiter.id);
 }
 
 /* ---- the public calls ------------------------------------------------------------------------ */
@@ -243,21 +260,31 @@ int rn_scope_cancel(struct rn_scope h)
     return 0;
 }
 
+/* Announce the opener as the one to wake. False: no task is left. */
+static bool scope_await(struct rn__scope *s)
+{
+    bool busy;
+
+    rn__lock(s->rt, &s->rt->tree);
+    busy = s->n_tasks > 0;
+    if (busy)
+        s->waiter = rn__wait_begin();
+    s->has_waiter = busy;
+    rn__unlock(s->rt, &s->rt->tree);
+    return busy;
+}
+
 /* Wait until the scope is empty. Only its opener comes here, so there is one waiter at most. */
 static int scope_drain(struct rn__scope *s, const struct rn_site *site, bool uncancellable)
 {
     struct rn__wait what = {
         .kind = RN_WAIT_SCOPE, .site = site, .slot = s->slot, .gen = atomic_load(&s->gen)};
-    unsigned winner = 0;
 
-    while (s->n_tasks > 0 && winner != RN__WIN_CANCEL) {
-        s->waiter = rn__wait_begin();
-        s->has_waiter = true;
-        winner = rn__park(&what, RN_FOREVER, uncancellable);
-        s->has_waiter = false;
-    }
+    while (scope_await(s))
+        if (rn__park(&what, RN_FOREVER, uncancellable) == RN__WIN_CANCEL && s->n_tasks > 0)
+            return -ECANCELED;
     rn__san_acquire(s);
-    return s->n_tasks > 0 ? -ECANCELED : 0;
+    return 0;
 }
 
 static int scope_of_self(struct rn_scope h, struct rn__scope **ret_scope)

@@ -182,49 +182,59 @@ static int task_new(struct rn_runtime *rt, enum rn_stack_class class, struct rn_
     return 0;
 }
 
+static void task_drop(struct rn_runtime *rt, struct rn__task *t)
+{
+    rn__lock(rt, &rt->tree);
+    task_unmake(rt, t);
+    rn__unlock(rt, &rt->tree);
+}
+
 int rn__task_spawn(struct rn_runtime *rt, const struct rn_site *site, const char *name,
-                   const struct rn_task_options *options, struct rn__scope *scope,
+                   const struct rn_task_options *options, struct rn__scope *scope, uint32_t gen,
                    int (*fn)(void *arg), void *arg, const struct rn_end ends[], size_t n)
 {
+    static const struct rn_task_options defaults = {0};
+    const struct rn_task_options *o = options ? options : &defaults;
     struct rn__worker *w = rn__worker_self();
+    uint64_t self = rn__owner_self();
+    _Atomic uint64_t *word;
     struct rn__task *t = NULL;
     int r;
 
-    if (options && (unsigned)options->stack >= RN__STACK_CLASSES)
+    if ((unsigned)o->stack >= RN__STACK_CLASSES)
         return -EINVAL;
     if (atomic_load(&scope->cancelled))
         return -ECANCELED;
 
     rn__lock(rt, &rt->tree);
-    r = task_new(rt, options ? options->stack : RN_STACK_64K, &t);
+    r = task_new(rt, o->stack, &t);
     rn__unlock(rt, &rt->tree);
     if (r < 0)
         return r;
-    t->name = options && options->name ? options->name : name;
-    t->pinned = options && options->pinned;
+    t->name = o->name ? o->name : name;
+    t->pinned = o->pinned;
     t->born = site;
     t->scope = scope;
     t->fn = fn;
     t->arg = arg;
     t->home = w;
 
-    r = n ? rn__ends_move(ends, n, rn__owner_self(), rn__task_owner(t)) : 0;
+    r = n ? rn__ends_move(ends, n, self, rn__task_owner(t)) : 0;
+    if (r == 0) {
+        r = rn__scope_join(scope, gen, t);
+        if (r < 0 && n)
+            (void)rn__ends_move(ends, n, rn__task_owner(t), self);
+    }
     if (r < 0) {
-        rn__lock(rt, &rt->tree);
-        task_unmake(rt, t);
-        rn__unlock(rt, &rt->tree);
+        task_drop(rt, t);
         return r;
     }
-    if (options && options->ret_task)
-        *options->ret_task = (struct rn_task){t->id, t->gen};
-    if (options && options->ret_task)
-        *options->ret_task = (struct rn_task){t->id, t->gen};
-    rn__scope_join(scope, t);
+    word = &rt->words[rn__word_index(t->id)];
+    if (o->ret_task)
+        *o->ret_task = (struct rn_task){t->id, t->gen};
     rn__count(&w->counts.started);
     rn__san_release(t);
-    atomic_store(&rt->words[rn__word_index(t->id)],
-                 rn__word(RN_TASK_RUNNABLE, RN__WIN_NONE,
-                          rn__word_epoch(atomic_load(&rt->words[rn__word_index(t->id)]))));
+    atomic_store(word, rn__word(RN_TASK_RUNNABLE, RN__WIN_NONE, rn__word_epoch(atomic_load(word))));
     rn__run_queue(t, false);
     return 0;
 }
@@ -241,7 +251,7 @@ int rn_go_at(const struct rn_site *site, const char *name, const struct rn_task_
     s = rn__scope_get(scope);
     if (!s)
         return -EBADF;
-    return rn__task_spawn(rt, site, name, options, s, fn, arg, ends, n);
+    return rn__task_spawn(rt, site, name, options, s, scope.gen, fn, arg, ends, n);
 }
 
 void rn__task_finish(struct rn__task *t)
@@ -253,9 +263,7 @@ void rn__task_finish(struct rn__task *t)
 
     atomic_store(word, rn__word(RN_TASK_FREE, RN__WIN_NONE, rn__word_epoch(atomic_load(word)) + 1));
     rn__scope_part(scope, t, result);
-    rn__lock(rt, &rt->tree);
-    task_unmake(rt, t);
-    rn__unlock(rt, &rt->tree);
+    task_drop(rt, t);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
