@@ -50,6 +50,19 @@ def balance(ledger):
             sum(ledger["dropped"].values()) - ledger["queued"] - ledger["in_flight"] - ledger["on_disk"])
 
 
+def problem(answer, status, *words):
+    """An RFC 9457 error of this status; returns it."""
+    equal(answer.status, status, repr(answer))
+    equal(answer.type, "application/problem+json", repr(answer))
+    p = answer.json
+    equal(p["status"], status, repr(p))
+    for key in ("type", "title", "detail"):
+        if not isinstance(p[key], str) or not p[key]:
+            raise AssertionError(f"{key} of {p}")
+    programs.contains(json.dumps(p), *words)
+    return p
+
+
 class Server(Program):
     def __init__(self, fleet, argv, env, data):
         super().__init__(fleet.dir, "fettled", argv, env)

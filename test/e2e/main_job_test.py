@@ -6,23 +6,11 @@ import re
 import stat
 import uuid
 
-from fleet import SAMPLE_FIELDS, TEXT, Fleet, balance, content_hash, tap
+from fleet import SAMPLE_FIELDS, TEXT, Fleet, balance, content_hash, problem, tap
 from opamp import APPLIED, config_status
 from programs import contains, equal, run, until
 
 ONE, TWO = b"level = one\n" * 100, b"level = two\n"
-
-
-def problem(answer, status, *words):
-    """An RFC 9457 error of this status; returns it."""
-    equal(answer.status, status, repr(answer))
-    equal(answer.type, "application/problem+json", repr(answer))
-    p = answer.json
-    equal(p["status"], status, repr(p))
-    for key in ("type", "title", "detail"):
-        assert isinstance(p[key], str) and p[key], p
-    contains(json.dumps(p), *words)
-    return p
 
 
 class TheRiver(tap.Tests):
