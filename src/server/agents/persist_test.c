@@ -178,7 +178,7 @@ TASK_TEST(while_the_storage_fails_the_marks_are_kept)
     OK(ft_persist_load(r, store));
     for (unsigned i = 1; i <= 300; i++)
         live(r, i, "x");
-    ft__fault_set(FT_FAULT_FULL);
+    ft__disk_fault_set(FT_DISK_FULL);
     ERR(ft_persist_stop(r, store), ENOSPC);
     TRUE(ft_store_last_error(store, &error));
     for (unsigned i = 1; i <= 300; i++)
@@ -188,7 +188,7 @@ TASK_TEST(while_the_storage_fails_the_marks_are_kept)
     OK(ft_persist_start(scope, r, store));
     uint64_t failures = ft_store_failures(store);
     TASK_UNTIL(ft_store_failures(store) > failures);
-    ft__fault_set(FT_FAULT_NONE);
+    ft__disk_fault_set(FT_DISK_HEALTHY);
     for (unsigned i = 1; i <= 300; i++)
         TASK_UNTIL(!(copy_of(r, i).bits & FT_AGENT_DIRTY));
     TASK_UNTIL(!ft_store_last_error(store, &error));

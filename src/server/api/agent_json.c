@@ -20,10 +20,11 @@ static json_t *json_attr(const struct ft_attr *a)
         return ft_json_slice(a->text);
     if (a->kind == FT_ATTR_NULL)
         return json_null();
-    /* Its text is JSON already. What does not parse all the same (a number that is too large) is
-     * shown as text; so is what there is no memory for, unless that fails too. */
-    json_t *j = json_loadb((const char *)a->text.data, a->text.len, JSON_DECODE_ANY, NULL);
-    return j ? j : ft_json_slice(a->text);
+    /* Its text is JSON already. Should it not parse all the same, it is shown as text; without
+     * memory nothing is said about its syntax. */
+    json_error_t error;
+    json_t *j = json_loadb((const char *)a->text.data, a->text.len, JSON_DECODE_ANY, &error);
+    return j || !error.text[0] ? j : ft_json_slice(a->text);
 }
 
 /* Attributes, but for those that are labels: these go to `labels`. */

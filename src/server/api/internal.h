@@ -80,7 +80,8 @@ json_t *ft_page_json(json_t *items, const char *last_key);
 #define FT_HANDLERS(X)                                                                             \
     X(agents_list)                                                                                 \
     X(agent_get)                                                                                   \
-    X(agent_effective) X(agent_metrics) X(exporters_list) X(exporter_get) X(configurations_list)   \
+    X(agent_effective)                                                                             \
+    X(agent_metrics) X(exporters_list) X(exporter_get) X(configurations_list)                      \
         X(configurations_post) X(configuration_get) X(versions_list) X(versions_post)              \
             X(version_get) X(groups_list) X(group_get) X(group_put) X(group_delete)                \
                 X(group_configuration_put) X(healthz) X(readyz)

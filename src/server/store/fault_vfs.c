@@ -33,42 +33,42 @@ static sqlite3_vfs  fault_vfs, *real_vfs;
 static _Atomic int  fault_now;
 static const char  *fault_path; /* set once */
 static const int    fault_codes[] = {
-    [FT_FAULT_NONE] = SQLITE_OK,
-    [FT_FAULT_FULL] = SQLITE_FULL,
-    [FT_FAULT_READONLY] = SQLITE_READONLY,
-    [FT_FAULT_IOERR] = SQLITE_IOERR_WRITE,
+    [FT_DISK_HEALTHY] = SQLITE_OK,
+    [FT_DISK_FULL] = SQLITE_FULL,
+    [FT_DISK_READONLY] = SQLITE_READONLY,
+    [FT_DISK_IOERR] = SQLITE_IOERR_WRITE,
 };
 
-void ft__fault_set(enum ft_fault fault)
+void ft__disk_fault_set(enum ft_disk_fault fault)
 {
     atomic_store(&fault_now, (int)fault);
 }
 
-static enum ft_fault fault_from_file(void)
+static enum ft_disk_fault fault_from_file(void)
 {
     static const char *const words[] = {
-        [FT_FAULT_FULL] = "full", [FT_FAULT_READONLY] = "readonly", [FT_FAULT_IOERR] = "ioerr"};
+        [FT_DISK_FULL] = "full", [FT_DISK_READONLY] = "readonly", [FT_DISK_IOERR] = "ioerr"};
     char    text[16] = "";
     int     fd = open(fault_path, O_RDONLY | O_CLOEXEC);
     ssize_t n;
 
     if (fd < 0)
-        return FT_FAULT_NONE;
+        return FT_DISK_HEALTHY;
     n = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
     text[n > 0 ? n : 0] = '\0';
-    for (int i = FT_FAULT_FULL; i <= FT_FAULT_IOERR; i++) {
+    for (int i = FT_DISK_FULL; i <= FT_DISK_IOERR; i++) {
         if (strncmp(text, words[i], strlen(words[i])) == 0)
-            return (enum ft_fault)i;
+            return (enum ft_disk_fault)i;
     }
-    return FT_FAULT_NONE;
+    return FT_DISK_HEALTHY;
 }
 
 static int fault(void)
 {
-    const enum ft_fault set = (enum ft_fault)atomic_load(&fault_now);
+    const enum ft_disk_fault set = (enum ft_disk_fault)atomic_load(&fault_now);
 
-    return fault_codes[set == FT_FAULT_NONE && fault_path ? fault_from_file() : set];
+    return fault_codes[set == FT_DISK_HEALTHY && fault_path ? fault_from_file() : set];
 }
 
 static sqlite3_file *real_of(sqlite3_file *f)

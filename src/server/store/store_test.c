@@ -427,9 +427,9 @@ TASK_TEST(small_values_come_back)
 #ifdef FETTLE_FAULT_POINTS
 
 static const struct {
-    enum ft_fault fault;
+    enum ft_disk_fault fault;
     int           error;
-} faults[] = {{FT_FAULT_FULL, ENOSPC}, {FT_FAULT_READONLY, EROFS}, {FT_FAULT_IOERR, EIO}};
+} faults[] = {{FT_DISK_FULL, ENOSPC}, {FT_DISK_READONLY, EROFS}, {FT_DISK_IOERR, EIO}};
 
 TASK_TEST(a_disk_that_fails_is_told_changes_nothing_and_heals)
 {
@@ -443,7 +443,7 @@ TASK_TEST(a_disk_that_fails_is_told_changes_nothing_and_heals)
         char name[16];
 
         (void)snprintf(name, sizeof(name), "c%zu", i);
-        ft__fault_set(faults[i].fault);
+        ft__disk_fault_set(faults[i].fault);
         ERR(ft_store_configuration_create(s, S(name), S(""), &c), faults[i].error);
         ERR(ft_store_clean_stop_set(s), faults[i].error);
         TRUE(ft_store_last_error(s, &e));
@@ -451,7 +451,7 @@ TASK_TEST(a_disk_that_fails_is_told_changes_nothing_and_heals)
         OK(ft_store_configuration_get(s, S("before"), &c)); /* reading goes on */
         ERR(ft_store_configuration_get(s, S(name), &c), ENOENT);
 
-        ft__fault_set(FT_FAULT_NONE);
+        ft__disk_fault_set(FT_DISK_HEALTHY);
         OK(ft_store_configuration_create(s, S(name), S(""), &c));
         FALSE(ft_store_last_error(s, &e));
         failures += 2;
@@ -471,9 +471,9 @@ TASK_TEST(a_group_that_could_not_be_written_is_not_in_the_next_table)
     OK(ft_store_object_put(s, &put, &result, &t));
     ft_groups_unref(t);
     o.body = S("two");
-    ft__fault_set(FT_FAULT_FULL);
+    ft__disk_fault_set(FT_DISK_FULL);
     ERR(ft_store_object_put(s, &put, &result, &t), ENOSPC);
-    ft__fault_set(FT_FAULT_NONE);
+    ft__disk_fault_set(FT_DISK_HEALTHY);
     o.body = S("three");
     OK(ft_store_object_put(s, &put, &result, &t));
     EQ(result.head.number, 2);
