@@ -25,7 +25,8 @@ enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE };
 
 struct job {
     /* set once */
-    struct rn_class *class;
+    struct rn__pool *pool;
+    struct rn_class *class; /* may be gone once the job is done */
     struct rn__worker *home;
     int (*fn)(void *arg);
     void *arg;
@@ -95,6 +96,12 @@ static void class_update(struct rn_class *c)
         list_remove(&c->in_ready);
 }
 
+/* Has the last job of a class that closes just gone? Whoever closes it is to be told, once. */
+static bool class_left(const struct rn_class *c)
+{
+    return c->closing && c->running == 0 && list_empty(&c->queue);
+}
+
 static struct job *job_take(struct rn__pool *pool)
 {
     struct rn_class *c = LIST_TAKE_FIRST(&pool->ready, struct rn_class, in_ready);
@@ -115,7 +122,7 @@ static struct job *job_take(struct rn__pool *pool)
 static void job_finish(struct rn__pool *pool, struct job *job, int result)
 {
     struct rn_class *c = job->class;
-    bool drained, abandoned;
+    bool left, abandoned;
 
     pthread_mutex_lock(&pool->lock);
     job->result = result;
@@ -123,7 +130,7 @@ static void job_finish(struct rn__pool *pool, struct job *job, int result)
     abandoned = job->abandoned;
     c->running--;
     class_update(c);
-    drained = c->closing && c->running == 0 && list_empty(&c->queue);
+    left = class_left(c);
     pthread_mutex_unlock(&pool->lock);
 
     if (abandoned) {
@@ -132,7 +139,7 @@ static void job_finish(struct rn__pool *pool, struct job *job, int result)
     } else {
         rn__loop_push(&job->home->loop, &job->done);
     }
-    if (drained)
+    if (left)
         rn__loop_push(&c->closer->loop, &c->drained);
 }
 
@@ -251,27 +258,26 @@ static void job_done(struct rn_post *post)
 static void job_run_in_sim(struct rn_post *post)
 {
     struct job *job = LIST_ENTRY(post, struct job, done);
+    struct rn_class *c = job->class;
 
-    if (job->state != JOB_QUEUED) { /* taken back: only the post was left */
-        if (job->forsaken)
-            free(job);
-        job->finished = true;
-        return;
-    }
     job->state = JOB_RUNNING;
     job->result = job->fn(job->arg);
     job->state = JOB_DONE;
+    c->running--;
+    if (class_left(c))
+        rn__loop_push(&c->closer->loop, &c->drained);
     job_done(post);
 }
 
 static int job_submit(struct job *job)
 {
     struct rn_class *c = job->class;
-    struct rn__pool *pool = c->pool;
+    struct rn__pool *pool = job->pool;
     int r;
 
     rn__san_release(job);
     if (pool->rt->sim) {
+        c->running++;
         job->done.fn = job_run_in_sim;
         rn__loop_push(&job->home->loop, &job->done);
         return 0;
@@ -296,8 +302,9 @@ static int job_submit(struct job *job)
  * runs. */
 static bool job_take_back(struct job *job)
 {
-    struct rn__pool *pool = job->class->pool;
-    bool queued;
+    struct rn__pool *pool = job->pool;
+    struct rn_class *c = job->class;
+    bool queued, left = false;
 
     if (pool->rt->sim)
         return false;
@@ -306,16 +313,19 @@ static bool job_take_back(struct job *job)
     if (queued) {
         list_remove(&job->in_queue);
         atomic_fetch_sub(&pool->n_queued, 1);
-        class_update(job->class);
+        class_update(c);
+        left = class_left(c);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (left)
+        rn__loop_push(&c->closer->loop, &c->drained);
     return queued;
 }
 
 /* The waiter of an owned job goes away. False: the job is done, its result counts. */
 static bool job_abandon(struct job *job)
 {
-    struct rn__pool *pool = job->class->pool;
+    struct rn__pool *pool = job->pool;
     bool running;
 
     if (pool->rt->sim)
@@ -358,6 +368,7 @@ int rn_blocking_at(const struct rn_site *site, struct rn_class *c, int (*fn)(voi
 
     if (r < 0)
         return r;
+    job.pool = c->pool;
     r = job_submit(&job);
     if (r < 0)
         return r;
@@ -402,8 +413,12 @@ int rn_blocking_owned_at(const struct rn_site *site, struct rn_class *c, int (*f
         free_fn(arg);
         return r < 0 ? r : -ENOMEM;
     }
-    *job = (struct job){
-        .class = c, .fn = fn, .arg = arg, .free_fn = free_fn, .home = rn__worker_self()};
+    *job = (struct job){.pool = c->pool,
+                        .class = c,
+                        .fn = fn,
+                        .arg = arg,
+                        .free_fn = free_fn,
+                        .home = rn__worker_self()};
     r = job_submit(job);
     if (r < 0) {
         free_fn(arg);

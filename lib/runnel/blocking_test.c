@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <harness/task_test.h>
@@ -242,3 +243,75 @@ SIM_TEST(a_simulation_runs_blocking_code_between_turns, 50)
     EQ(rn_blocking_owned(c, gated_owned, arg, frees, RN_FOREVER), 9);
     free(arg);
 }
+
+static int counts_up(void *arg)
+{
+    return ++*(int *)arg;
+}
+
+SIM_TEST(a_simulated_class_waits_for_its_jobs_too, 50)
+{
+    struct rn_class *c = NULL;
+    struct rn_stats stats;
+    struct rn_scope s;
+    struct call call;
+    int runs = 0;
+
+    OK(rn_class_open("one", 1, &c));
+    call = (struct call){.c = c, .fn = counts_up, .arg = &runs};
+    OK(rn_scope_open(0, &s));
+    OK(rn_go(s, calls, &call, NULL, 0));
+    do {
+        OK(rn_yield());
+        rn_stats(rn_runtime_self(), &stats);
+    } while (stats.parks_blocking == 0);
+    OK(rn_scope_cancel(s)); /* begun or not, the job is waited for */
+    rn_class_close(c);
+    EQ(runs, 1);
+    OK(rn_scope_wait(s));
+    OK(rn_scope_close(s));
+    EQ(call.result, 1);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static int closes_it(void *arg)
+{
+    rn_class_close(arg);
+    return 0;
+}
+
+/* No thread can be made for the second class, so its job stays queued until it is taken back. */
+TASK_TEST(a_class_whose_last_job_was_taken_back_can_be_closed)
+{
+    CLEANUP(rn_class_closep) struct rn_class *busy = NULL;
+    struct rn_class *c = NULL;
+    _Atomic int begun = 0;
+    struct call first, second;
+    struct rn_scope s, closing;
+    struct rlimit old, none;
+    struct rn_stats stats;
+
+    OK(rn_class_open("busy", 1, &busy));
+    OK(rn_class_open("one", 1, &c));
+    first = (struct call){.c = busy, .fn = waits_for_the_gate, .arg = &begun};
+    second = (struct call){.c = c, .fn = waits_for_the_gate, .arg = &begun};
+    OK(rn_scope_open(0, &s));
+    OK(rn_scope_open(0, &closing));
+    OK(rn_go(closing, calls, &first, NULL, 0));
+    TASK_UNTIL(begun == 1);
+    EQ(getrlimit(RLIMIT_AS, &old), 0);
+    none = (struct rlimit){1 << 20, old.rlim_max};
+    EQ(setrlimit(RLIMIT_AS, &none), 0);
+    OK(rn_go(s, calls, &second, NULL, 0));
+    TASK_UNTIL((rn_stats(rn_runtime_self(), &stats), stats.blocking_queued == 1));
+    EQ(setrlimit(RLIMIT_AS, &old), 0);
+    OK(rn_go(closing, closes_it, c, NULL, 0));
+    OK(rn_yield());
+    OK(rn_scope_close(s));
+    EQ(second.result, -ECANCELED);
+    TASK_UNTIL((rn_stats(rn_runtime_self(), &stats), stats.parks_blocking >= 3));
+    gate = true;
+    OK(rn_scope_wait(closing));
+    OK(rn_scope_close(closing));
+}
+#endif
