@@ -229,27 +229,36 @@ static void stop_posted(struct rn_post *post)
     drained_tell(ln);
 }
 
-static void empty_posted(struct rn_post *post)
+static void connections_drop(struct rnet_listener *ln, uint32_t n)
 {
-    drained_tell((struct rnet_listener *)(void *)((char *)post -
-                                                  offsetof(struct rnet_listener, empty_post)));
+    atomic_fetch_sub_explicit(ln->connections, n, memory_order_release);
+    drained_tell(ln);
 }
 
+static void gone_posted(struct rn_post *post)
+{
+    struct rnet_listener *ln =
+        (struct rnet_listener *)(void *)((char *)post - offsetof(struct rnet_listener, gone_post));
+
+    connections_drop(ln, atomic_exchange(&ln->gone, 0));
+}
+
+/* On another loop they are only noted, and counted at home: so the listener, which is freed when no
+ * connection is left, is there until home has heard of the last one. Only the first note posts, so
+ * the node is posted once at a time. */
 void rnet__listener_conn_gone(struct rnet_listener *ln)
 {
     struct rnet__loop *home = ln->home;
 
-    if (home == rnet__loop_self()) {
-        atomic_fetch_sub_explicit(ln->connections, 1, memory_order_release);
-        drained_tell(ln);
+    if (!home || home == rnet__loop_self()) {
+        connections_drop(ln, 1);
         return;
     }
-    /* On another loop the home must hear of the last one; the post node is free, since only the
-     * last one posts. */
-    if (atomic_fetch_sub_explicit(ln->connections, 1, memory_order_acq_rel) == 1 && home) {
-        ln->empty_post.fn = empty_posted;
-        (void)rn_loop_post(home->rn, &ln->empty_post);
-    }
+    if (atomic_fetch_add(&ln->gone, 1) > 0)
+        return;
+    ln->gone_post.fn = gone_posted;
+    if (rn_loop_post(home->rn, &ln->gone_post) < 0) /* home ends, and waits for nobody */
+        connections_drop(ln, atomic_exchange(&ln->gone, 0));
 }
 
 /* A stop that hasn't run yet becomes a cut: a node is posted once at a time. */

@@ -34,7 +34,8 @@ struct rnet_listener {
 
     /* any thread */
     _Atomic bool      cutting, stop_queued;
-    struct rn_post    empty_post; /* the last connection went on another loop */
+    _Atomic uint32_t  gone;      /* connections that ended on other loops, not yet subtracted */
+    struct rn_post    gone_post; /* tells home of them */
     _Atomic uint32_t *connections; /* in the entry */
 };
 
