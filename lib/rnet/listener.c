@@ -309,7 +309,7 @@ int rnet_listener_drain(struct rnet_listener *ln, rn_time deadline)
         return -EPERM;
     if (ln->draining && rnet_listener_connections(ln) == 0)
         return 0;
-    if (!ln->drained.gen && rn_chan_open(0, 1, &tx, &rx) == 0) {
+    if (!atomic_exchange(&ln->waited_for, true) && rn_chan_open(0, 1, &tx, &rx) == 0) {
         struct rn_end end = rn_end_tx(tx);
 
         if (rn_end_to_loop(&end, 1, ln->home->rn) == 0)

@@ -34,6 +34,7 @@ struct rnet_listener {
 
     /* any thread */
     _Atomic bool      cutting, stop_queued;
+    _Atomic bool      waited_for; /* a drain has made the channel; others look now and then */
     _Atomic uint32_t  gone;      /* connections that ended on other loops, not yet subtracted */
     struct rn_post    gone_post; /* tells home of them */
     _Atomic uint32_t *connections; /* in the entry */
