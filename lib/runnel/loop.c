@@ -339,6 +339,9 @@ void rn__loop_drain(struct rn_loop *loop)
         callbacks_end(loop);
     }
     loop->local = NULL;
+    loop->defers = NULL; /* what fini deferred lay in what it freed */
+    loop->defers_tail = &loop->defers;
+    inbox_run(loop); /* posted by threads that saw us alive; the library lets in nobody any more */
 }
 
 void *rn_loop_local(struct rn_loop *loop)
