@@ -10,8 +10,6 @@
 
 #include <base/cleanup.h>
 
-#include <model/scalar.h>
-
 static json_t *json_configuration(const struct ft_configuration *c)
 {
     return json_pack("{s:s, s:s, s:I, s:o, s:o}", "name", c->name, "comment", c->comment, "latest",
@@ -111,7 +109,7 @@ void ft_handle_versions_list(void *arg, struct rnet_http_request *req)
     if (!ft_request_page(req, &page))
         return;
     if (page.after[0] &&
-        (ft_int_parse(page.after, &after) < 0 || after < 0 || after > UINT32_MAX)) {
+        (!ft_slice_int(rn_slice_str(page.after), &after) || after < 0 || after > UINT32_MAX)) {
         ft_reply_problem(req, 400, "cursor must be a `next` of an earlier page");
         return;
     }
@@ -134,13 +132,9 @@ void ft_handle_version_get(void *arg, struct rnet_http_request *req)
 {
     struct ft_api *api = arg;
     CLEANUP(ft_version_unrefp) struct ft_version *v = NULL;
-    struct rn_slice number = rnet_http_param(req, "n");
-    char text[16] = "";
-    int64_t n = 0;
+    int64_t n;
 
-    if (number.len < sizeof(text))
-        memcpy(text, number.data, number.len);
-    if (ft_int_parse(text, &n) < 0 || n < 1 || n > UINT32_MAX) {
+    if (!ft_slice_int(rnet_http_param(req, "n"), &n) || n < 1 || n > UINT32_MAX) {
         ft_reply_problem(req, 404, "there is no such version: a version is a number from 1");
         return;
     }

@@ -51,6 +51,8 @@ json_t *ft_json_objects(const struct ft_objects *objects, bool with_template);
 /* ---- request.c ---- */
 
 bool ft_json_depth_fits(struct rn_slice text);
+/* A decimal number and nothing else. */
+bool ft_slice_int(struct rn_slice text, int64_t *ret);
 /* The body as a JSON object, or false after a 400. The parser recurses: how deep the text may be is
  * judged before. */
 #define FT_JSON_DEPTH_MAX 32
@@ -81,10 +83,11 @@ json_t *ft_page_json(json_t *items, const char *last_key);
     X(agents_list)                                                                                 \
     X(agent_get)                                                                                   \
     X(agent_effective)                                                                             \
-    X(agent_metrics) X(exporters_list) X(exporter_get) X(configurations_list)                      \
-        X(configurations_post) X(configuration_get) X(versions_list) X(versions_post)              \
-            X(version_get) X(groups_list) X(group_get) X(group_put) X(group_delete)                \
-                X(group_configuration_put) X(healthz) X(readyz)
+    X(agent_metrics)                                                                               \
+    X(exporters_list) X(exporter_get) X(configurations_list) X(configurations_post)                \
+        X(configuration_get) X(versions_list) X(versions_post) X(version_get) X(groups_list)       \
+            X(group_get) X(group_put) X(group_delete) X(group_configuration_put) X(healthz)        \
+                X(readyz)
 #define X(name) void ft_handle_##name(void *arg, struct rnet_http_request *req);
 FT_HANDLERS(X)
 #undef X

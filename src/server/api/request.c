@@ -26,6 +26,17 @@ bool ft_json_depth_fits(struct rn_slice text)
     return true;
 }
 
+bool ft_slice_int(struct rn_slice in, int64_t *ret)
+{
+    char text[24];
+
+    if (in.len == 0 || in.len >= sizeof(text) || memchr(in.data, '\0', in.len))
+        return false;
+    memcpy(text, in.data, in.len);
+    text[in.len] = '\0';
+    return ft_int_parse(text, ret) == 0;
+}
+
 bool ft_request_json(struct rnet_http_request *req, json_t **ret)
 {
     struct rn_slice body = rnet_http_body(req);
@@ -66,14 +77,11 @@ static bool is_entity_tag(struct rn_slice field)
 /* The revision that we wrote as this tag; FT_MATCH_NEVER when it is none of ours. */
 static uint64_t revision_of(struct rn_slice tag)
 {
-    char text[24];
-    int64_t revision = 0;
+    int64_t revision;
 
-    if (tag.len < 3 || tag.len - 2 >= sizeof(text))
+    if (!ft_slice_int(rn_slice(tag.data + 1, tag.len - 2), &revision) || revision < 1)
         return FT_MATCH_NEVER;
-    memcpy(text, tag.data + 1, tag.len - 2);
-    text[tag.len - 2] = '\0';
-    return ft_int_parse(text, &revision) == 0 && revision > 0 ? (uint64_t)revision : FT_MATCH_NEVER;
+    return (uint64_t)revision;
 }
 
 bool ft_request_if_match(struct rnet_http_request *req, uint64_t *ret)
@@ -137,18 +145,10 @@ static bool parse_cursor(struct rn_slice hex, char after[FT_CURSOR_MAX])
 bool ft_request_page(struct rnet_http_request *req, struct ft_page *ret)
 {
     struct rn_slice limit = rnet_http_query(req, "limit"), cursor = rnet_http_query(req, "cursor");
-    char text[24] = "";
     int64_t n = FT_PAGE_DEFAULT;
 
     *ret = (struct ft_page){0};
-    if (limit.data && limit.len < sizeof(text)) {
-        memcpy(text, limit.data, limit.len);
-        if (ft_int_parse(text, &n) < 0)
-            n = 0;
-    } else if (limit.data) {
-        n = 0;
-    }
-    if (n < 1 || n > FT_PAGE_MAX) {
+    if ((limit.data && !ft_slice_int(limit, &n)) || n < 1 || n > FT_PAGE_MAX) {
         ft_reply_problem(req, 400, "limit must be a number from 1 to %d", FT_PAGE_MAX);
         return false;
     }

@@ -141,7 +141,7 @@ static void point_at_object(struct ft_problem *p, struct rn_slice name, const ch
 /* Text that a database column and a JSON string can hold. */
 static bool is_text(struct rn_slice s)
 {
-    return ft_utf8_valid(s);
+    return ft_utf8_valid(s) && (s.len == 0 || !memchr(s.data, '\0', s.len));
 }
 
 static int check_name(struct rn_slice name, const char *pointer, struct ft_problem *p)
