@@ -53,7 +53,7 @@ static int room_make(struct follower *f)
 static int lines_take(struct follower *f, void (*line)(void *, const char *), void *arg)
 {
     char *start = f->buf, *end = f->buf + f->len, *newline;
-    int   n = 0;
+    int n = 0;
 
     while (start < end && (newline = memchr(start, '\n', (size_t)(end - start)))) {
         *newline = '\0';
@@ -109,10 +109,11 @@ static bool is_rotated(const struct follower *f, const char *path)
     return stat(path, &st) == 0 && (st.st_dev != f->dev || st.st_ino != f->ino);
 }
 
-int follower_poll(struct follower *f, const char *path, void (*line)(void *, const char *), void *arg)
+int follower_poll(struct follower *f, const char *path, void (*line)(void *, const char *),
+                  void *arg)
 {
     bool rotated;
-    int  total = 0, n;
+    int total = 0, n;
 
     do {
         rotated = f->fd >= 0 && is_rotated(f, path);

@@ -2,8 +2,9 @@
  *
  *     shipper --config shipper.conf
  *
- * HUP reads the configuration again. A configuration that is wrong ends the program with exit code 2 and one line on stderr, at the start and
- * later: a supervisor is expected to bring the last good one back.
+ * HUP reads the configuration again. A configuration that is wrong ends the program with exit code
+ * 2 and one line on stderr, at the start and later: a supervisor is expected to bring the last good
+ * one back.
  */
 #include <errno.h>
 #include <poll.h>
@@ -29,7 +30,8 @@ static void on_signal(int number)
         stop_wanted = 1;
 }
 
-/* The signals stay blocked but for the wait, so none is missed between a look at the flags and the wait. */
+/* The signals stay blocked but for the wait, so none is missed between a look at the flags and the
+ * wait. */
 static void signals_setup(sigset_t *ret_waiting)
 {
     struct sigaction action = {.sa_handler = on_signal};
@@ -100,7 +102,8 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)puts("Usage: shipper --config FILE\n"
                    "Follow a text file and write the lines that match FILE's rules to stdout.\n"
-                   "FILE has lines of `key = value`: path (required), contains, match (an extended regular expression).\n"
+                   "FILE has lines of `key = value`: path (required), contains, match (an extended "
+                   "regular expression).\n"
                    "HUP reads FILE again; a wrong FILE ends the program with exit code 2.");
         return 0;
     }

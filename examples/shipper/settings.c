@@ -9,16 +9,17 @@
 
 struct reader {
     const char *file;
-    int         line;
-    char       *why;
-    size_t      why_size;
+    int line;
+    char *why;
+    size_t why_size;
 };
 
-__attribute__((format(printf, 2, 3))) static bool wrong(const struct reader *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool wrong(const struct reader *r, const char *format,
+                                                        ...)
 {
     va_list ap;
-    int     n = r->line ? snprintf(r->why, r->why_size, "%s:%d: ", r->file, r->line)
-                        : snprintf(r->why, r->why_size, "%s: ", r->file);
+    int n = r->line ? snprintf(r->why, r->why_size, "%s:%d: ", r->file, r->line)
+                    : snprintf(r->why, r->why_size, "%s: ", r->file);
 
     if (n > 0 && (size_t)n < r->why_size) {
         va_start(ap, format);
@@ -51,14 +52,15 @@ static bool text_set(const struct reader *r, const char *key, char **field, cons
 static bool match_set(const struct reader *r, struct settings *s, const char *value)
 {
     char why[128];
-    int  e;
+    int e;
 
     if (s->has_match)
         return wrong(r, "match stands twice: keep one");
     e = regcomp(&s->match, value, REG_EXTENDED | REG_NOSUB);
     if (e != 0) {
         (void)regerror(e, &s->match, why, sizeof(why));
-        return wrong(r, "match: \"%.100s\" is not a regular expression (%s): correct it", value, why);
+        return wrong(r, "match: \"%.100s\" is not a regular expression (%s): correct it", value,
+                     why);
     }
     s->has_match = true;
     return true;
@@ -88,12 +90,12 @@ static bool line_read(const struct reader *r, struct settings *s, char *line)
 
 bool settings_read(const char *file, struct settings *ret, char *why, size_t why_size)
 {
-    struct reader   r = {file, 0, why, why_size};
+    struct reader r = {file, 0, why, why_size};
     struct settings s = {0};
-    FILE  *f = fopen(file, "re");
-    char  *line = NULL;
+    FILE *f = fopen(file, "re");
+    char *line = NULL;
     size_t size = 0;
-    bool   ok = true;
+    bool ok = true;
 
     if (!f)
         return wrong(&r, "%s: write a configuration file", strerror(errno));

@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 struct settings {
-    char   *path;     /* the file to follow, owned */
-    char   *contains; /* ship lines that contain this text; NULL: no such rule */
-    bool    has_match;
-    regex_t match;    /* ship lines that match this extended regular expression */
+    char *path;     /* the file to follow, owned */
+    char *contains; /* ship lines that contain this text; NULL: no such rule */
+    bool has_match;
+    regex_t match; /* ship lines that match this extended regular expression */
 };
 
 /* Returns true; or false and one line for people in `why`. */

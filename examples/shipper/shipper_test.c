@@ -14,7 +14,7 @@ extern char **environ;
 static const char *path(const char *name)
 {
     static char paths[4][512];
-    static int  turn;
+    static int turn;
     char *out = paths[turn++ % 4];
 
     (void)snprintf(out, sizeof(paths[0]), "%s/%s", test_dir(), name);
@@ -40,7 +40,7 @@ static void config(const char *rest)
 
 static bool file_is(const char *name, const char *want)
 {
-    char  text[4096] = "";
+    char text[4096] = "";
     FILE *f = fopen(path(name), "re");
 
     if (!f)
@@ -52,7 +52,7 @@ static bool file_is(const char *name, const char *want)
 
 static bool says(const char *name, const char *part)
 {
-    char  text[4096] = "";
+    char text[4096] = "";
     FILE *f = fopen(path(name), "re");
 
     TRUE(f != NULL);
@@ -71,8 +71,12 @@ static pid_t start(void)
         SKIP("SHIPPER does not name the program");
     char *argv[] = {(char *)program, (char *)"--config", (char *)path("conf"), NULL};
     EQ(posix_spawn_file_actions_init(&actions), 0);
-    EQ(posix_spawn_file_actions_addopen(&actions, 1, path("out"), O_WRONLY | O_CREAT | O_TRUNC, 0600), 0);
-    EQ(posix_spawn_file_actions_addopen(&actions, 2, path("err"), O_WRONLY | O_CREAT | O_TRUNC, 0600), 0);
+    EQ(posix_spawn_file_actions_addopen(&actions, 1, path("out"), O_WRONLY | O_CREAT | O_TRUNC,
+                                        0600),
+       0);
+    EQ(posix_spawn_file_actions_addopen(&actions, 2, path("err"), O_WRONLY | O_CREAT | O_TRUNC,
+                                        0600),
+       0);
     EQ(posix_spawn(&pid, program, &actions, NULL, argv, environ), 0);
     EQ(posix_spawn_file_actions_destroy(&actions), 0);
     return pid;

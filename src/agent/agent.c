@@ -26,11 +26,13 @@ static int identity_note(struct ft_agent *a)
     return ft_uuid_new(&a->boot);
 }
 
-int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a, struct ft_text_error *reterr)
+int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a,
+                  struct ft_text_error *reterr)
 {
     int r;
 
-    *a = (struct ft_agent){.settings = settings, .store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
+    *a = (struct ft_agent){
+        .settings = settings, .store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
     r = ft_store_open(settings->state, &a->store, reterr);
     if (r < 0)
         return r;
@@ -40,7 +42,8 @@ int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a, struct
     if (r == 0)
         r = ft_survivors_kill(settings->state);
     if (r < 0) {
-        ft_text_error_set(reterr, "%s: %s: repair the state folder or free memory", settings->state, strerror(-r));
+        ft_text_error_set(reterr, "%s: %s: repair the state folder or free memory", settings->state,
+                          strerror(-r));
         return r;
     }
     a->uid = a->store.uid;
@@ -54,7 +57,8 @@ int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a, struct
     else
         r = 0;
     if (r == 0)
-        r = ft_outcome_set(&a->report.status, ft_outcome_hash(&a->store.outcome), a->store.outcome.status, a->store.outcome.error);
+        r = ft_outcome_set(&a->report.status, ft_outcome_hash(&a->store.outcome),
+                           a->store.outcome.status, a->store.outcome.error);
     if (r < 0) {
         ft_text_error_set(reterr, "out of memory: free some");
         return r;
@@ -71,7 +75,7 @@ void ft_agent_close(struct ft_agent *a)
     ft_store_close(&a->store);
 }
 
-/* ---- tasks -------------------------------------------------------------------------------------------------------- */
+/* ---- tasks ---- */
 
 static void stop(struct ft_agent *a, int signal)
 {

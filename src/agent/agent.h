@@ -7,7 +7,8 @@
  *       pulse           samples and heartbeats
  *       link            the connection, with a reader
  *
- * What tasks share is inside the monitor. Work on files runs on the pool, one job at a time, and touches `store` and the transaction only.
+ * What tasks share is inside the monitor. Work on files runs on the pool, one job at a time, and
+ * touches `store` and the transaction only.
  */
 #pragma once
 
@@ -23,26 +24,28 @@
 struct ft_agent {
     /* set once */
     const struct ft_settings *settings;
-    struct ft_uuid            boot; /* new at each start */
-    char                      host_name[256];
-    int64_t                   started_unix_ns;
+    struct ft_uuid boot; /* new at each start */
+    char host_name[256];
+    int64_t started_unix_ns;
 
-    struct ft_store      store;      /* jobs of `files` only */
-    struct ft_monitor    monitor;
-    struct ft_uuid       uid;        /* who we are to the server */
-    struct rn_class     *files;
+    struct ft_store store; /* jobs of `files` only */
+    struct ft_monitor monitor;
+    struct ft_uuid uid; /* who we are to the server */
+    struct rn_class *files;
     struct ft_supervisor supervisor;
-    struct ft_report     report;
-    struct ft_apply      apply;
-    struct ft_buffer     samples;
-    struct ft_pulse      pulse;
-    struct ft_link       link;
-    struct rn_scope      work;       /* every task that ends when the agent is told to */
-    bool                 stopping;
+    struct ft_report report;
+    struct ft_apply apply;
+    struct ft_buffer samples;
+    struct ft_pulse pulse;
+    struct ft_link link;
+    struct rn_scope work; /* every task that ends when the agent is told to */
+    bool stopping;
 };
 
-/* What needs no runtime: identity, survivors, the file part of an unfinished transaction. 0, or an error told in *reterr. */
-int  ft_agent_open(const struct ft_settings *settings, struct ft_agent *a, struct ft_text_error *reterr);
+/* What needs no runtime: identity, survivors, the file part of an unfinished transaction. 0, or an
+ * error told in *reterr. */
+int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a,
+                  struct ft_text_error *reterr);
 void ft_agent_close(struct ft_agent *a);
 
 /* The first task of the runtime: returns when told to stop and everything has ended. */

@@ -1,4 +1,5 @@
-/* The whole agent against a server that says what the test wants: in this process, and as the real program that is killed at every step. */
+/* The whole agent against a server that says what the test wants: in this process, and as the real
+ * program that is killed at every step. */
 #include "agent.h"
 
 #include <signal.h>
@@ -21,16 +22,17 @@
 
 extern char **environ;
 
-static const char file_text[] =
-    "server: tcp://%s\nstate: @/state\nlabels: {env: dev}\nreconnect: {base: 20ms, max: 100ms}\nprocesses:\n  - name: p\n"
-    "    command: [/bin/sh, ./program, ./file]\n    objects: {o: ./file}\n    on_change: signal HUP\n    start_grace: 100ms\n"
-    "    health: {window: 100ms}\n    lines: stdout\n";
+static const char file_text[] = "server: tcp://%s\nstate: @/state\nlabels: {env: dev}\nreconnect: "
+                                "{base: 20ms, max: 100ms}\nprocesses:\n  - name: p\n"
+                                "    command: [/bin/sh, ./program, ./file]\n    objects: {o: "
+                                "./file}\n    on_change: signal HUP\n    start_grace: 100ms\n"
+                                "    health: {window: 100ms}\n    lines: stdout\n";
 
 struct world {
     struct fake_server server;
     struct ft_settings settings;
-    struct ft_agent   *agent;
-    struct rn_scope    scope;
+    struct ft_agent *agent;
+    struct rn_scope scope;
 };
 
 static void file_write(const struct fake_server *server)
@@ -98,7 +100,8 @@ TASK_TEST(the_first_message_says_everything)
 
     world_open(&w);
     EQ(last(&w)->sequence_num, 1);
-    TRUE(last(&w)->agent_description && last(&w)->health && last(&w)->effective_config && last(&w)->remote_config_status);
+    TRUE(last(&w)->agent_description && last(&w)->health && last(&w)->effective_config &&
+         last(&w)->remote_config_status);
     EQ(last(&w)->remote_config_status->status, 0);
     TRUE(last(&w)->custom_capabilities != NULL);
     FALSE(last(&w)->capabilities & FT_AGENT_ACCEPTS_RESTART_COMMAND);
@@ -140,7 +143,8 @@ TASK_TEST(an_offer_that_kills_the_process_fails_with_its_last_words_and_is_rolle
     EQ(fake_server_outcome(&w.server, "h1"), FT_STATUS_APPLIED);
     fake_server_offer(&w.server, "h2", "o", "broken\n");
     EQ(fake_server_outcome(&w.server, "h2"), FT_STATUS_FAILED);
-    STREQ(last(&w)->remote_config_status->error_message, "process p exited with code 2: this is broken");
+    STREQ(last(&w)->remote_config_status->error_message,
+          "process p exited with code 2: this is broken");
     TRUE(testing_file_is(testing_path("@/file"), "good\n"));
     TRUE(last(&w)->health && last(&w)->health->healthy);
     fake_server_offer(&w.server, "h1", "o", "good\n");
@@ -160,7 +164,8 @@ TASK_TEST(without_a_last_good_one_both_reasons_are_told)
     fake_server_offer(&w.server, "h1", "o", "broken\n");
     EQ(fake_server_outcome(&w.server, "h1"), FT_STATUS_FAILED);
     TRUE(strstr(last(&w)->remote_config_status->error_message,
-                "this is broken; the last good configuration fails too: process p exited with code 2") != NULL);
+                "this is broken; the last good configuration fails too: process p exited with code "
+                "2") != NULL);
     TRUE(testing_file_is(testing_path("@/file"), "broken too\n"));
     world_close(&w);
 }
@@ -211,7 +216,8 @@ static void metrics_await(struct world *w, struct ft_metrics *m)
     while (!last(w)->custom_message)
         EQ(fake_server_read(&w->server), 1);
     STREQ(last(w)->custom_message->type, FT_TYPE_PROCESS_METRICS);
-    OK(ft_metrics_decode(rn_slice(last(w)->custom_message->data.data, last(w)->custom_message->data.len), m, NULL));
+    OK(ft_metrics_decode(
+        rn_slice(last(w)->custom_message->data.data, last(w)->custom_message->data.len), m, NULL));
 }
 
 TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_acknowledged)
@@ -226,7 +232,8 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
 
     world_open(&w);
     TRUE(last(&w)->custom_message == NULL); /* not before the server said that it takes them */
-    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->state) == FT_PROCESS_RUNNING);
+    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->state) ==
+               FT_PROCESS_RUNNING);
     fake_server_reply(&w.server, true);
     metrics_await(&w, &m);
     EQ(m.first_seq, 1);
@@ -338,13 +345,14 @@ TEST(jitter_is_uniform_below_a_doubling_ceiling)
     EQ(ft_jitter(100, 1000, 60, 1001), 0);
 }
 
-/* ---- the real program, killed ------------------------------------------------------------------------------------- */
+/* ---- the real program, killed ---- */
 
 #ifdef FETTLE_FAULT_POINTS
 static pid_t program_start(const char *kill_at)
 {
     const char *program = getenv("FETTLE_AGENT");
-    char *argv[] = {(char *)program, (char *)"--config", (char *)testing_path("@/agent.yaml"), (char *)"--log-level", (char *)"error", NULL};
+    char *argv[] = {(char *)program,       (char *)"--config", (char *)testing_path("@/agent.yaml"),
+                    (char *)"--log-level", (char *)"error",    NULL};
     pid_t pid;
 
     if (kill_at)
@@ -355,12 +363,15 @@ static pid_t program_start(const char *kill_at)
     return pid;
 }
 
-/* Play the server until the agent hangs up (0) or reports an outcome of `hash` (its status): what isn't the desired hash is offered. */
+/* Play the server until the agent hangs up (0) or reports an outcome of `hash` (its status): what
+ * isn't the desired hash is offered. */
 static int serve(struct fake_server *f, const char *hash, const char *body)
 {
     while (fake_server_read(f) > 0) {
         const Opamp__Proto__RemoteConfigStatus *s = f->last.msg->remote_config_status;
-        bool same = s && rn_slice_eq_str(rn_slice(s->last_remote_config_hash.data, s->last_remote_config_hash.len), hash);
+        bool same = s && rn_slice_eq_str(rn_slice(s->last_remote_config_hash.data,
+                                                  s->last_remote_config_hash.len),
+                                         hash);
 
         if (same && (s->status == (int)FT_STATUS_APPLIED || s->status == (int)FT_STATUS_FAILED))
             return (int)s->status;
@@ -374,10 +385,10 @@ static int serve(struct fake_server *f, const char *hash, const char *body)
 
 static void killed_at(enum ft_fault_point point)
 {
-    bool  backwards = point >= FT_POINT_FAILURE_RECORDED;
+    bool backwards = point >= FT_POINT_FAILURE_RECORDED;
     const char *body = backwards ? "broken\n" : "new\n";
     struct fake_server f;
-    int   status, outcome;
+    int status, outcome;
     pid_t pid;
 
     if (!getenv("FETTLE_AGENT"))
@@ -391,7 +402,8 @@ static void killed_at(enum ft_fault_point point)
     EQ(serve(&f, "h", body), 0);
     EQ(waitpid(pid, &status, 0), pid);
     TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    TRUE(testing_file_is(testing_path("@/file"), "old\n") || testing_file_is(testing_path("@/file"), body));
+    TRUE(testing_file_is(testing_path("@/file"), "old\n") ||
+         testing_file_is(testing_path("@/file"), body));
 
     pid = program_start(NULL);
     do {
@@ -419,10 +431,10 @@ static void killed_at(enum ft_fault_point point)
 #include "fault_points.tbl"
 #undef X
 
-/* ---- killed at any moment ------------------------------------------------------------------------------------------ */
+/* ---- killed at any moment ---- */
 
 struct killer {
-    pid_t   pid;
+    pid_t pid;
     rn_time after;
 };
 
@@ -442,7 +454,7 @@ static void kill_round(struct fake_server *f, int round, rn_time after, char goo
     char hash[32], body[32];
     struct rn_scope scope;
     struct killer k = {.after = after};
-    int  outcome, status;
+    int outcome, status;
 
     (void)snprintf(hash, sizeof(hash), "h%d", round);
     (void)snprintf(body, sizeof(body), broken ? "broken %d\n" : "good %d\n", round);
@@ -454,7 +466,8 @@ static void kill_round(struct fake_server *f, int round, rn_time after, char goo
     OK(rn_scope_wait(scope));
     OK(rn_scope_close(scope));
     EQ(waitpid(k.pid, &status, 0), k.pid);
-    TRUE(testing_file_is(testing_path("@/file"), good) || testing_file_is(testing_path("@/file"), body));
+    TRUE(testing_file_is(testing_path("@/file"), good) ||
+         testing_file_is(testing_path("@/file"), body));
 
     k.pid = program_start(NULL);
     do {
@@ -484,7 +497,8 @@ TASK_TEST(an_agent_killed_at_any_moment_comes_to_an_end_all_the_same)
     for (int round = 0, n = kills ? atoi(kills) : 15; round < n; round++) {
         rn_time after = (rn_time)(rand_r(&seed) % 300) * RN_MS;
 
-        test_note("TEST_SEED=%u before round %d, killed after %lld ms", seed, round, (long long)(after / RN_MS));
+        test_note("TEST_SEED=%u before round %d, killed after %lld ms", seed, round,
+                  (long long)(after / RN_MS));
         kill_round(&f, round, after, good);
     }
     fake_server_close(&f);

@@ -1,4 +1,5 @@
-/* Driving transactions, see apply.h and transaction.h. File work runs on the blocking pool, in one class with one thread. */
+/* Driving transactions, see apply.h and transaction.h. File work runs on the blocking pool, in one
+ * class with one thread. */
 #include "apply.h"
 
 #include <errno.h>
@@ -14,12 +15,12 @@
 
 #define RESTORE_RETRY_NS RN_S
 
-/* ---- jobs on the pool --------------------------------------------------------------------------------------------- */
+/* ---- jobs on the pool ---- */
 
 struct job {
-    struct ft_apply     *apply;
-    struct ft_offer    **offer;
-    const char          *text;
+    struct ft_apply *apply;
+    struct ft_offer **offer;
+    const char *text;
     struct ft_text_error err;
 };
 
@@ -62,7 +63,8 @@ static int record_job(void *arg)
 {
     struct job *j = arg;
 
-    return ft_store_set_outcome(j->apply->store, (*j->offer)->hash, j->text ? FT_STATUS_FAILED : FT_STATUS_APPLIED,
+    return ft_store_set_outcome(j->apply->store, (*j->offer)->hash,
+                                j->text ? FT_STATUS_FAILED : FT_STATUS_APPLIED,
                                 j->text ? j->text : "");
 }
 
@@ -72,9 +74,10 @@ static int run_job(struct ft_apply *a, int (*fn)(void *), struct job *j)
     return FT_OUTSIDE(a->monitor, rn_blocking(a->files, fn, j));
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------ */
+/* ---- answers ---- */
 
-static void answer(struct ft_apply *a, struct rn_slice hash, enum ft_status status, const char *error)
+static void answer(struct ft_apply *a, struct rn_slice hash, enum ft_status status,
+                   const char *error)
 {
     char hex[129];
 
@@ -84,8 +87,11 @@ static void answer(struct ft_apply *a, struct rn_slice hash, enum ft_status stat
     if (status == FT_STATUS_FAILED)
         log_warn("configuration FAILED", LOG_STR("hash", hex), LOG_STR("error", error));
     else
-        log_info(status == FT_STATUS_APPLIED ? "configuration APPLIED" : "configuration APPLYING", LOG_STR("hash", hex));
-    ft_report_mark(a->report, status == FT_STATUS_APPLYING ? FT_PART_STATUS : FT_PART_STATUS | FT_PART_EFFECTIVE | FT_PART_HEALTH);
+        log_info(status == FT_STATUS_APPLIED ? "configuration APPLIED" : "configuration APPLYING",
+                 LOG_STR("hash", hex));
+    ft_report_mark(a->report, status == FT_STATUS_APPLYING
+                                  ? FT_PART_STATUS
+                                  : FT_PART_STATUS | FT_PART_EFFECTIVE | FT_PART_HEALTH);
 }
 
 static bool is_hash(const struct ft_outcome *o, enum ft_status status, struct rn_slice hash)
@@ -105,7 +111,7 @@ void ft_apply_offer(struct ft_apply *a, struct ft_offer *offer)
     }
 }
 
-/* ---- one transaction ---------------------------------------------------------------------------------------------- */
+/* ---- one transaction ---- */
 
 static int forwards(struct ft_apply *a, bool fresh, char *why, size_t size)
 {
@@ -123,7 +129,8 @@ static int forwards(struct ft_apply *a, bool fresh, char *why, size_t size)
         return r;
     r = run_job(a, end_job, &j);
     if (r < 0 && r != -ECANCELED)
-        (void)snprintf(why, size, "the outcome cannot be recorded in %s: %s", a->settings->state, strerror(-r));
+        (void)snprintf(why, size, "the outcome cannot be recorded in %s: %s", a->settings->state,
+                       strerror(-r));
     return r;
 }
 
@@ -135,12 +142,13 @@ static int restore(struct ft_apply *a)
     for (;;) {
         struct job j = {.err.text = ""};
         char text[FT_TEXT_MAX];
-        int  r = run_job(a, restore_job, &j);
+        int r = run_job(a, restore_job, &j);
 
         if (r == 0 || r == -ECANCELED)
             return r;
         if (!told) {
-            (void)snprintf(text, sizeof(text), "%.1200s; %s, tried again each second", a->txn.reason, j.err.text);
+            (void)snprintf(text, sizeof(text), "%.1200s; %s, tried again each second",
+                           a->txn.reason, j.err.text);
             answer(a, a->txn.offer->hash, FT_STATUS_FAILED, text);
             told = true;
         }
@@ -154,7 +162,7 @@ static int backwards(struct ft_apply *a, bool fresh)
 {
     struct job j = {.err.text = ""};
     char why[1024] = "";
-    int  r = restore(a);
+    int r = restore(a);
 
     if (r == 0)
         r = ft_take_up(a->supervisor, &a->txn.plan, fresh, why, sizeof(why));
@@ -162,7 +170,8 @@ static int backwards(struct ft_apply *a, bool fresh)
         return r;
     if (r < 0) {
         size_t n = strnlen(a->txn.reason, 1000);
-        (void)snprintf(a->txn.reason + n, sizeof(a->txn.reason) - n, "; the last good configuration fails too: %s", why);
+        (void)snprintf(a->txn.reason + n, sizeof(a->txn.reason) - n,
+                       "; the last good configuration fails too: %s", why);
     }
     FT_FAULT_POINT(ROLLED_BACK);
     return run_job(a, end_job, &j);
@@ -173,7 +182,7 @@ static int transact(struct ft_apply *a, bool fresh)
 {
     struct job j = {.err.text = ""};
     char why[1024] = "";
-    int  r;
+    int r;
 
     if (!a->txn.failed) {
         r = forwards(a, fresh, why, sizeof(why));
@@ -230,7 +239,7 @@ static int offer_apply(struct ft_apply *a, struct ft_offer **offer)
     return r;
 }
 
-/* ---- the task ----------------------------------------------------------------------------------------------------- */
+/* ---- the task ---- */
 
 static int next_await(struct ft_apply *a, struct ft_offer **ret)
 {
@@ -244,7 +253,8 @@ static int next_await(struct ft_apply *a, struct ft_offer **ret)
     return 0;
 }
 
-/* What runs already is not applied again, but answered: a worse one may have come and gone since. */
+/* What runs already is not applied again, but answered: a worse one may have come and gone since.
+ */
 static int offer_take(struct ft_apply *a, struct ft_offer **offer)
 {
     if (is_hash(&a->applied, FT_STATUS_APPLIED, (*offer)->hash))
@@ -283,7 +293,8 @@ int ft_apply_recover(struct ft_apply *a, struct ft_text_error *reterr)
     if (r <= 0)
         return r;
     a->pending = true;
-    log_info("finishing an application that an earlier start left", LOG_STR("direction", a->txn.failed ? "backwards" : "forwards"));
+    log_info("finishing an application that an earlier start left",
+             LOG_STR("direction", a->txn.failed ? "backwards" : "forwards"));
     if (!a->txn.failed && !ft_plan_fits(&a->txn.plan, a->settings))
         (void)ft_txn_fail(&a->txn, "the agent's file changed during the application: push again");
     if (!a->txn.failed && ft_txn_write(&a->txn, &err) < 0)

@@ -1,6 +1,8 @@
-/* A bell: "look again". Ringing twice before anybody looks is one ring; what there is to see lies elsewhere.
+/* A bell: "look again". Ringing twice before anybody looks is one ring; what there is to see lies
+ * elsewhere.
  *
- * A channel of one empty value, owned by the scope in which the opening task was born, so that every task in it may ring. One task waits.
+ * A channel of one empty value, owned by the scope in which the opening task was born, so that
+ * every task in it may ring. One task waits.
  */
 #pragma once
 
@@ -12,8 +14,8 @@
 #include "monitor.h"
 
 struct ft_bell {
-    struct rn_tx       tx;
-    struct rn_rx       rx;
+    struct rn_tx tx;
+    struct rn_rx rx;
     struct ft_monitor *monitor; /* left while one waits */
 };
 
@@ -24,7 +26,8 @@ static inline int ft_bell_open(struct ft_bell *b, struct ft_monitor *monitor)
     if (r < 0)
         return r;
     b->monitor = monitor;
-    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2, rn_scope_self());
+    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2,
+                           rn_scope_self());
 }
 
 static inline void ft_bell_ring(const struct ft_bell *b)

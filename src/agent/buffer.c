@@ -8,8 +8,8 @@
 
 struct ft_kept_sample {
     struct ft_sample sample; /* texts behind it */
-    size_t           bytes;
-    char             texts[];
+    size_t bytes;
+    char texts[];
 };
 
 int ft_buffer_init(struct ft_buffer *b, size_t samples_max, size_t bytes_max)
@@ -56,7 +56,7 @@ static struct ft_kept_sample *sample_keep(const struct ft_sample *s)
 {
     size_t texts = s->process_name.len + s->host_name.len + s->ip.len + s->cmd.len;
     struct ft_kept_sample *k = malloc(sizeof(*k) + texts);
-    char  *at;
+    char *at;
 
     if (!k)
         return NULL;
@@ -117,11 +117,12 @@ static size_t first_unsent(const struct ft_buffer *b)
     return b->sent_seq >= oldest ? (size_t)(b->sent_seq - oldest + 1) : 0;
 }
 
-int ft_buffer_encode_unsent(struct ft_buffer *b, const struct ft_uuid *boot, size_t bytes_max, struct ft_buf *out)
+int ft_buffer_encode_unsent(struct ft_buffer *b, const struct ft_uuid *boot, size_t bytes_max,
+                            struct ft_buf *out)
 {
     CLEANUP(freep) struct ft_sample *batch = NULL;
     size_t n = 0, bytes = 0;
-    int    r;
+    int r;
 
     if (!ft_buffer_has_unsent(b))
         return 0;

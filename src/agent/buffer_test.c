@@ -7,7 +7,8 @@
 
 static struct ft_sample sample(const char *cmd)
 {
-    return (struct ft_sample){.timestamp_ms = 1, .process_name = rn_slice_str("p"), .cmd = rn_slice_str(cmd), .pid = 7};
+    return (struct ft_sample){
+        .timestamp_ms = 1, .process_name = rn_slice_str("p"), .cmd = rn_slice_str(cmd), .pid = 7};
 }
 
 static void add(struct ft_buffer *b, size_t n)
@@ -92,7 +93,7 @@ TEST(a_full_buffer_gives_up_its_oldest)
 TEST(the_bytes_are_bounded_too)
 {
     CLEANUP(ft_buffer_fini) struct ft_buffer b = {0};
-    char   text[1001];
+    char text[1001];
     struct ft_sample s;
 
     memset(text, 'x', 1000);

@@ -18,7 +18,8 @@ extern char **environ;
 static __attribute__((noreturn)) void child_fail(const char *what, const char *name)
 {
     const char *why = strerrordesc_np(errno);
-    const char *parts[] = {"fettle-agent: ", what, " ", name, ": ", why ? why : "unknown error", "\n"};
+    const char *parts[] = {
+        "fettle-agent: ", what, " ", name, ": ", why ? why : "unknown error", "\n"};
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
         if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0)
@@ -36,7 +37,8 @@ static void signals_default(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static __attribute__((noreturn)) void child_run(const struct ft_spawn *s, char **envp, pid_t parent, int out, int err)
+static __attribute__((noreturn)) void child_run(const struct ft_spawn *s, char **envp, pid_t parent,
+                                                int out, int err)
 {
     int null;
 
@@ -46,7 +48,8 @@ static __attribute__((noreturn)) void child_run(const struct ft_spawn *s, char *
         _exit(127); /* it died before the line above */
     signals_default();
     null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(err, STDERR_FILENO) < 0)
         _exit(127);
     (void)syscall(SYS_close_range, 3u, ~0u, 0u);
     if (chdir(s->folder) < 0)
@@ -81,7 +84,7 @@ int ft_spawn(const struct ft_spawn *s, pid_t *ret_pid, int *ret_stdout, int *ret
     CLEANUP(closep) int err_write = -1;
     CLEANUP(freep) char **envp = environment_make(s->mark);
     pid_t parent = getpid(), pid;
-    int   p[2];
+    int p[2];
 
     if (!envp)
         return -ENOMEM;

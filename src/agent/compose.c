@@ -1,4 +1,5 @@
-/* Composing messages. The structures that protobuf-c encodes lie in an arena for the length of the call; texts are borrowed. */
+/* Composing messages. The structures that protobuf-c encodes lie in an arena for the length of the
+ * call; texts are borrowed. */
 #include "compose.h"
 
 #include <errno.h>
@@ -13,20 +14,21 @@
 
 #include "effective.h"
 
-#define SCRATCH_MAX       FT_MIB
+#define SCRATCH_MAX FT_MIB
 #define METRICS_BYTES_MAX (512 * FT_KIB) /* of one message, well under what any server takes */
 
-#define CAPABILITIES                                                                                                  \
-    (FT_AGENT_REPORTS_STATUS | FT_AGENT_ACCEPTS_REMOTE_CONFIG | FT_AGENT_REPORTS_EFFECTIVE_CONFIG |                    \
-     FT_AGENT_REPORTS_REMOTE_CONFIG | FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_HEARTBEAT |                           \
+#define CAPABILITIES                                                                               \
+    (FT_AGENT_REPORTS_STATUS | FT_AGENT_ACCEPTS_REMOTE_CONFIG |                                    \
+     FT_AGENT_REPORTS_EFFECTIVE_CONFIG | FT_AGENT_REPORTS_REMOTE_CONFIG |                          \
+     FT_AGENT_REPORTS_HEALTH | FT_AGENT_REPORTS_HEARTBEAT |                                        \
      FT_AGENT_ACCEPTS_OPAMP_CONNECTION_SETTINGS | FT_AGENT_REPORTS_CONNECTION_SETTINGS_STATUS)
 
-/* ---- texts and attributes ----------------------------------------------------------------------------------------- */
+/* ---- texts and attributes ---- */
 
 static char *text_copy(struct ft_arena *arena, const char *text)
 {
     size_t size = strnlen(text, FT_TEXT_MAX) * 3 + 1;
-    char  *out = ft_arena_alloc(arena, size);
+    char *out = ft_arena_alloc(arena, size);
 
     if (out)
         (void)ft_text_clean(rn_slice_str(text), out, size);
@@ -35,12 +37,13 @@ static char *text_copy(struct ft_arena *arena, const char *text)
 
 /* A growing list of key and text. */
 struct attributes {
-    struct ft_arena          *arena;
+    struct ft_arena *arena;
     Opamp__Proto__KeyValue **items;
-    size_t                    n, max;
+    size_t n, max;
 };
 
-static void attribute_add(struct attributes *a, const char *prefix, const char *key, const char *value)
+static void attribute_add(struct attributes *a, const char *prefix, const char *key,
+                          const char *value)
 {
     Opamp__Proto__KeyValue *kv = ft_arena_alloc(a->arena, sizeof(*kv));
     Opamp__Proto__AnyValue *v = ft_arena_alloc(a->arena, sizeof(*v));
@@ -71,14 +74,16 @@ static const char *service_name(const struct ft_agent *a)
     return a->supervisor.n == 1 ? a->supervisor.processes[0].settings->name : "fettle-agent";
 }
 
-static int description_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
+static int description_add(struct ft_agent *a, struct ft_arena *arena,
+                           Opamp__Proto__AgentToServer *msg)
 {
     Opamp__Proto__AgentDescription *d = ft_arena_alloc(arena, sizeof(*d));
     struct attributes identifying, other;
-    struct utsname    uts = {0};
+    struct utsname uts = {0};
     char uid[FT_UUID_TEXT_SIZE];
 
-    if (!d || attributes_begin(&identifying, arena, 3) < 0 || attributes_begin(&other, arena, 5 + a->settings->labels.n) < 0)
+    if (!d || attributes_begin(&identifying, arena, 3) < 0 ||
+        attributes_begin(&other, arena, 5 + a->settings->labels.n) < 0)
         return -ENOMEM;
     (void)uname(&uts);
     ft_uuid_format(&a->uid, uid);
@@ -90,7 +95,8 @@ static int description_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Pr
     attribute_add(&other, "", "os.type", "linux");
     attribute_add(&other, "", "os.version", uts.release);
     for (size_t i = 0; i < a->settings->labels.n; i++)
-        attribute_add(&other, "fettle.label.", a->settings->labels.items[i].key, a->settings->labels.items[i].value);
+        attribute_add(&other, "fettle.label.", a->settings->labels.items[i].key,
+                      a->settings->labels.items[i].value);
     opamp__proto__agent_description__init(d);
     d->n_identifying_attributes = identifying.n;
     d->identifying_attributes = identifying.items;
@@ -100,7 +106,7 @@ static int description_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Pr
     return 0;
 }
 
-/* ---- health ------------------------------------------------------------------------------------------------------- */
+/* ---- health ---- */
 
 static const char *process_status(const struct ft_process *p)
 {
@@ -114,7 +120,8 @@ static const char *process_status(const struct ft_process *p)
     }
 }
 
-static Opamp__Proto__ComponentHealth *process_health(const struct ft_process *p, struct ft_arena *arena)
+static Opamp__Proto__ComponentHealth *process_health(const struct ft_process *p,
+                                                     struct ft_arena *arena)
 {
     Opamp__Proto__ComponentHealth *h = ft_arena_alloc(arena, sizeof(*h));
     char end[640];
@@ -162,11 +169,11 @@ static int health_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__
     return 0;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration ---- */
 
 struct effective_job {
     const struct ft_agent *agent;
-    struct ft_effective    effective;
+    struct ft_effective effective;
 };
 
 static int effective_job(void *arg)
@@ -176,11 +183,12 @@ static int effective_job(void *arg)
     return ft_effective_read(j->agent->settings, &j->agent->store, &j->effective);
 }
 
-static int effective_add(const struct ft_effective *e, struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
+static int effective_add(const struct ft_effective *e, struct ft_arena *arena,
+                         Opamp__Proto__AgentToServer *msg)
 {
     typedef Opamp__Proto__AgentConfigMap__ConfigMapEntry entry_type;
     Opamp__Proto__EffectiveConfig *c = ft_arena_alloc(arena, sizeof(*c));
-    Opamp__Proto__AgentConfigMap  *map = ft_arena_alloc(arena, sizeof(*map));
+    Opamp__Proto__AgentConfigMap *map = ft_arena_alloc(arena, sizeof(*map));
     entry_type **entries = ft_arena_alloc(arena, (e->n + 1) * sizeof(*entries));
 
     if (!c || !map || !entries)
@@ -214,14 +222,16 @@ static int status_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__
     if (!s)
         return -ENOMEM;
     opamp__proto__remote_config_status__init(s);
-    s->last_remote_config_hash = (ProtobufCBinaryData){a->report.status.hash_len, a->report.status.hash};
+    s->last_remote_config_hash =
+        (ProtobufCBinaryData){a->report.status.hash_len, a->report.status.hash};
     s->status = (Opamp__Proto__RemoteConfigStatuses)a->report.status.status;
     s->error_message = a->report.status.error;
     msg->remote_config_status = s;
     return 0;
 }
 
-static int settings_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
+static int settings_add(struct ft_agent *a, struct ft_arena *arena,
+                        Opamp__Proto__AgentToServer *msg)
 {
     Opamp__Proto__ConnectionSettingsStatus *s;
 
@@ -231,14 +241,15 @@ static int settings_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto
     if (!s)
         return -ENOMEM;
     opamp__proto__connection_settings_status__init(s);
-    s->last_connection_settings_hash = (ProtobufCBinaryData){a->report.settings.hash_len, a->report.settings.hash};
+    s->last_connection_settings_hash =
+        (ProtobufCBinaryData){a->report.settings.hash_len, a->report.settings.hash};
     s->status = (Opamp__Proto__ConnectionSettingsStatuses)a->report.settings.status;
     s->error_message = a->report.settings.error;
     msg->connection_settings_status = s;
     return 0;
 }
 
-/* ---- custom messages ---------------------------------------------------------------------------------------------- */
+/* ---- custom messages ---- */
 
 static int custom_add(struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
 {
@@ -255,7 +266,8 @@ static int custom_add(struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
     return 0;
 }
 
-static int metrics_add(struct ft_agent *a, struct ft_arena *arena, struct ft_buf *data, Opamp__Proto__AgentToServer *msg)
+static int metrics_add(struct ft_agent *a, struct ft_arena *arena, struct ft_buf *data,
+                       Opamp__Proto__AgentToServer *msg)
 {
     Opamp__Proto__CustomMessage *c;
     int r = ft_buffer_encode_unsent(&a->samples, &a->boot, METRICS_BYTES_MAX, data);
@@ -273,10 +285,10 @@ static int metrics_add(struct ft_agent *a, struct ft_arena *arena, struct ft_buf
     return 0;
 }
 
-/* ---- the message -------------------------------------------------------------------------------------------------- */
+/* ---- the message ---- */
 
-static int parts_add(struct ft_agent *a, unsigned parts, const struct ft_effective *effective, struct ft_arena *arena,
-                     Opamp__Proto__AgentToServer *msg)
+static int parts_add(struct ft_agent *a, unsigned parts, const struct ft_effective *effective,
+                     struct ft_arena *arena, Opamp__Proto__AgentToServer *msg)
 {
     int r = 0;
 
@@ -305,7 +317,8 @@ int ft_compose(struct ft_agent *a, const struct ft_message_plan *plan, struct ft
     int r = 0;
 
     ft_arena_init(&arena, SCRATCH_MAX, NULL);
-    if (plan->parts & FT_PART_EFFECTIVE) /* first: it suspends, and the other parts should be as they are when it leaves */
+    if (plan->parts & FT_PART_EFFECTIVE) /* first: it suspends, and the other parts should be as
+                                            they are when it leaves */
         r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, effective_job, &effective));
     if (r == 0)
         r = parts_add(a, plan->parts, &effective.effective, &arena, &msg);

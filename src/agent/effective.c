@@ -22,12 +22,15 @@ static bool is_read(const struct ft_effective *e, const char *name)
 
 static char *content_type(const struct ft_store *store, const char *name)
 {
-    const struct ft_object *o = store->applied ? ft_objects_get(&store->applied->objects, rn_slice_str(name)) : NULL;
+    const struct ft_object *o =
+        store->applied ? ft_objects_get(&store->applied->objects, rn_slice_str(name)) : NULL;
 
-    return o ? strndup((const char *)o->content_type.data, o->content_type.len) : strdup(FT_TYPE_OCTETS);
+    return o ? strndup((const char *)o->content_type.data, o->content_type.len)
+             : strdup(FT_TYPE_OCTETS);
 }
 
-static int file_read(const struct ft_store *store, const struct ft_pair *pair, struct ft_effective *e)
+static int file_read(const struct ft_store *store, const struct ft_pair *pair,
+                     struct ft_effective *e)
 {
     struct ft_effective_file *f = &e->files[e->n];
     int r;
@@ -41,11 +44,13 @@ static int file_read(const struct ft_store *store, const struct ft_pair *pair, s
     }
     ft_buf_fini(&f->body);
     if (r != -ENOENT)
-        log_warn("a mapped file cannot be reported: make it readable", LOG_STR("path", pair->value), LOG_ERR(r));
+        log_warn("a mapped file cannot be reported: make it readable", LOG_STR("path", pair->value),
+                 LOG_ERR(r));
     return 0;
 }
 
-int ft_effective_read(const struct ft_settings *settings, const struct ft_store *store, struct ft_effective *ret)
+int ft_effective_read(const struct ft_settings *settings, const struct ft_store *store,
+                      struct ft_effective *ret)
 {
     CLEANUP(ft_effective_fini) struct ft_effective e = {0};
     const struct ft_process_settings *p;

@@ -1,4 +1,5 @@
-/* Fault points, see fault.h. The environment is read each time, so that a test may set it after fork. */
+/* Fault points, see fault.h. The environment is read each time, so that a test may set it after
+ * fork. */
 #include "fault.h"
 
 #include <signal.h>

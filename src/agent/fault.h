@@ -1,4 +1,5 @@
-/* Fault points: a test build kills itself (SIGKILL) at the named step, to prove that every step can be the last.
+/* Fault points: a test build kills itself (SIGKILL) at the named step, to prove that every step can
+ * be the last.
  *
  *     FT_FAULT_POINT(FILE_RENAMED);
  *
@@ -13,7 +14,7 @@ enum ft_fault_point {
 };
 
 const char *ft_fault_point_name(enum ft_fault_point point);
-void        ft_fault_point_reached(enum ft_fault_point point);
+void ft_fault_point_reached(enum ft_fault_point point);
 
 #ifdef FETTLE_FAULT_POINTS
 #define FT_FAULT_POINT(constant) ft_fault_point_reached(FT_POINT_##constant)

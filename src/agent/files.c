@@ -1,7 +1,7 @@
 /* Atomic files, see files.h.
  *
- * The temporary name is fixed per target (.NAME.fettle-tmp), so that what a kill leaves behind is overwritten by the next attempt
- * instead of gathering.
+ * The temporary name is fixed per target (.NAME.fettle-tmp), so that what a kill leaves behind is
+ * overwritten by the next attempt instead of gathering.
  */
 #include "files.h"
 
@@ -24,7 +24,7 @@ DEFINE_TRIVIAL_CLEANUP(DIR *, closedir);
 int ft_path_format(char *out, size_t size, const char *format, ...)
 {
     va_list ap;
-    int     n;
+    int n;
 
     va_start(ap, format);
     n = vsnprintf(out, size, format, ap);
@@ -63,10 +63,10 @@ static int read_all(int fd, size_t max, struct ft_buf *out)
     size_t from = out->len;
 
     for (;;) {
-        size_t  room = out->max - out->len < READ_CHUNK ? out->max - out->len : READ_CHUNK;
-        char    beyond;
+        size_t room = out->max - out->len < READ_CHUNK ? out->max - out->len : READ_CHUNK;
+        char beyond;
         ssize_t n;
-        int     r = ft_buf_reserve(out, room);
+        int r = ft_buf_reserve(out, room);
 
         if (r < 0)
             return r;
@@ -81,7 +81,8 @@ static int read_all(int fd, size_t max, struct ft_buf *out)
 
 int ft_file_read(const char *path, size_t max, struct ft_buf *out, struct ft_file_attrs *ret_attrs)
 {
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
+    CLEANUP(closep)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
     int r;
 
     if (fd < 0)
@@ -114,12 +115,14 @@ static int attrs_keep(int fd, const struct ft_file_attrs *attrs)
         return fchmod(fd, FT_FILE_MODE_NEW) < 0 ? -errno : 0;
     if (fstat(fd, &st) < 0)
         return -errno;
-    if ((st.st_uid != attrs->uid || st.st_gid != attrs->gid) && fchown(fd, attrs->uid, attrs->gid) < 0)
+    if ((st.st_uid != attrs->uid || st.st_gid != attrs->gid) &&
+        fchown(fd, attrs->uid, attrs->gid) < 0)
         return -errno;
     return fchmod(fd, attrs->mode) < 0 ? -errno : 0; /* after fchown, which clears set-id bits */
 }
 
-static int file_write_with(const char *path, struct rn_slice body, const struct ft_file_attrs *attrs)
+static int file_write_with(const char *path, struct rn_slice body,
+                           const struct ft_file_attrs *attrs)
 {
     CLEANUP(closep) int fd = -1;
     int r;
@@ -152,16 +155,20 @@ int ft_file_write(const char *path, struct rn_slice body)
 static int temporary_path(const char *path, char out[PATH_MAX], char folder[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
-    int         r = path_folder(path, folder, PATH_MAX);
+    int r = path_folder(path, folder, PATH_MAX);
 
-    return r < 0 ? r : ft_path_format(out, PATH_MAX, "%s/.%s.fettle-tmp", folder, slash ? slash + 1 : path);
+    return r < 0 ? r
+                 : ft_path_format(out, PATH_MAX, "%s/.%s.fettle-tmp", folder,
+                                  slash ? slash + 1 : path);
 }
 
-int ft_file_replace(const char *path, struct rn_slice body, const struct ft_file_attrs *attrs, void (*step)(bool renamed))
+int ft_file_replace(const char *path, struct rn_slice body, const struct ft_file_attrs *attrs,
+                    void (*step)(bool renamed))
 {
-    CLEANUP(freep) char *real = realpath(path, NULL); /* a link stays a link; NULL: nothing there yet */
+    CLEANUP(freep)
+    char *real = realpath(path, NULL); /* a link stays a link; NULL: nothing there yet */
     char folder[PATH_MAX], temporary[PATH_MAX];
-    int  r;
+    int r;
 
     path = real ? real : path;
     r = temporary_path(path, temporary, folder);
@@ -184,7 +191,7 @@ int ft_file_replace(const char *path, struct rn_slice body, const struct ft_file
 int ft_file_remove(const char *path)
 {
     char folder[PATH_MAX], temporary[PATH_MAX];
-    int  r = temporary_path(path, temporary, folder);
+    int r = temporary_path(path, temporary, folder);
 
     if (r < 0)
         return r;
@@ -206,7 +213,7 @@ int ft_dir_sync(const char *path)
 int ft_dir_make(const char *path)
 {
     char part[PATH_MAX];
-    int  r = ft_path_format(part, sizeof(part), "%s", path);
+    int r = ft_path_format(part, sizeof(part), "%s", path);
 
     if (r < 0)
         return r;

@@ -15,10 +15,10 @@
 #include "compose.h"
 #include "reply.h"
 
-#define DIAL_NS      (10 * RN_S)
-#define WRITE_NS     (60 * RN_S)  /* for one message to leave */
-#define SILENCE_NS   (10 * RN_S)  /* every message is answered; the least time we give the server */
-#define GOODBYE_NS   (1 * RN_S)
+#define DIAL_NS (10 * RN_S)
+#define WRITE_NS (60 * RN_S)   /* for one message to leave */
+#define SILENCE_NS (10 * RN_S) /* every message is answered; the least time we give the server */
+#define GOODBYE_NS (1 * RN_S)
 
 rn_time ft_jitter(rn_time base, rn_time max, unsigned failures, uint64_t random)
 {
@@ -33,16 +33,17 @@ rn_time ft_jitter(rn_time base, rn_time max, unsigned failures, uint64_t random)
 static rn_time wait_ns(struct ft_agent *a)
 {
     struct ft_link *l = &a->link;
-    rn_time  named = l->retry_after;
+    rn_time named = l->retry_after;
     uint64_t random = 0;
 
     if (getrandom(&random, sizeof(random), 0) < 0)
         random = (uint64_t)rn_now();
     l->retry_after = 0;
-    return named + ft_jitter(a->settings->reconnect_base_ns, a->settings->reconnect_max_ns, named ? 0 : l->failures, random);
+    return named + ft_jitter(a->settings->reconnect_base_ns, a->settings->reconnect_max_ns,
+                             named ? 0 : l->failures, random);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 static int message_take(struct ft_agent *a, struct rn_slice frame)
 {
@@ -55,7 +56,8 @@ static int message_take(struct ft_agent *a, struct rn_slice frame)
     if (r == 0)
         r = ft_opamp_decode_server(bytes, &limits, &m, &fault);
     if (r < 0) {
-        log_error("the server's message is malformed", LOG_STR("fault", ft_fault_text(fault.kind)), LOG_ERR(r));
+        log_error("the server's message is malformed", LOG_STR("fault", ft_fault_text(fault.kind)),
+                  LOG_ERR(r));
         return r;
     }
     a->link.silent_since = 0;
@@ -73,7 +75,7 @@ static int message_take(struct ft_agent *a, struct rn_slice frame)
 static int reader_task(void *arg)
 {
     struct ft_agent *a = arg;
-    struct ft_link  *l = &a->link;
+    struct ft_link *l = &a->link;
     int r = 0;
 
     ft_enter(&a->monitor);
@@ -81,7 +83,8 @@ static int reader_task(void *arg)
         CLEANUP(freep) uint8_t *frame = NULL;
         size_t len = 0;
 
-        r = FT_OUTSIDE(&a->monitor, rnet_stream_read_frame(l->stream, FT_MESSAGE_MAX_AGENT, RN_FOREVER, &frame, &len));
+        r = FT_OUTSIDE(&a->monitor, rnet_stream_read_frame(l->stream, FT_MESSAGE_MAX_AGENT,
+                                                           RN_FOREVER, &frame, &len));
         if (r == 0)
             r = -ECONNRESET; /* the server closed */
         if (r > 0)
@@ -94,7 +97,7 @@ static int reader_task(void *arg)
     return 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static int frame_send(struct ft_agent *a, const struct ft_message_plan *plan)
 {
@@ -102,7 +105,8 @@ static int frame_send(struct ft_agent *a, const struct ft_message_plan *plan)
     int r = ft_compose(a, plan, &frame);
 
     if (r == 0)
-        r = FT_OUTSIDE(&a->monitor, rnet_stream_write(a->link.stream, frame.data, frame.len, rn_after(WRITE_NS)));
+        r = FT_OUTSIDE(&a->monitor, rnet_stream_write(a->link.stream, frame.data, frame.len,
+                                                      rn_after(WRITE_NS)));
     if (r == 0 && a->link.silent_since == 0)
         a->link.silent_since = rn_now();
     return r;
@@ -110,7 +114,8 @@ static int frame_send(struct ft_agent *a, const struct ft_message_plan *plan)
 
 static bool has_something(const struct ft_agent *a)
 {
-    return a->report.dirty || a->report.beat || (a->link.metrics && ft_buffer_has_unsent(&a->samples));
+    return a->report.dirty || a->report.beat ||
+           (a->link.metrics && ft_buffer_has_unsent(&a->samples));
 }
 
 static int report_send(struct ft_agent *a)
@@ -165,22 +170,24 @@ static int talk(struct ft_agent *a)
     return r < 0 ? r : l->end;
 }
 
-/* The stream's other half is still open: say goodbye, then wait for the server's end, so that nothing of it is lost to a reset. */
+/* The stream's other half is still open: say goodbye, then wait for the server's end, so that
+ * nothing of it is lost to a reset. */
 static void goodbye(struct ft_agent *a)
 {
     static const struct ft_message_plan plan = {.goodbye = true};
-    char    rest[512];
+    char rest[512];
     rn_time until = rn_after(GOODBYE_NS);
 
     if (rn_shield_begin(until) < 0)
         return;
     if (frame_send(a, &plan) == 0 && rnet_stream_end(a->link.stream) == 0)
-        while (FT_OUTSIDE(&a->monitor, rnet_stream_read(a->link.stream, rest, sizeof(rest), until)) > 0)
+        while (FT_OUTSIDE(&a->monitor,
+                          rnet_stream_read(a->link.stream, rest, sizeof(rest), until)) > 0)
             ;
     rn_shield_end();
 }
 
-/* ---- the connection ----------------------------------------------------------------------------------------------- */
+/* ---- the connection ---- */
 
 static void address_note(struct ft_link *l)
 {
@@ -189,7 +196,8 @@ static void address_note(struct ft_link *l)
 
     if (rnet_stream_local(l->stream, &addr) < 0 || addr.sa.any.sa_family == AF_UNIX)
         return;
-    if (rnet_addr_split(rnet_addr_format(&addr, text, sizeof(text)), host, sizeof(host), port, sizeof(port)) == 0)
+    if (rnet_addr_split(rnet_addr_format(&addr, text, sizeof(text)), host, sizeof(host), port,
+                        sizeof(port)) == 0)
         memcpy(l->ip, host, sizeof(l->ip));
 }
 
@@ -206,7 +214,8 @@ static void connection_begin(struct ft_agent *a)
 
 static int connection_run(struct ft_agent *a)
 {
-    const struct rn_task_options options = {.name = "reader", .stack = RN_STACK_256K}; /* the decoder recurses */
+    const struct rn_task_options options = {.name = "reader",
+                                            .stack = RN_STACK_256K}; /* the decoder recurses */
     struct rn_scope scope = {0};
     int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &scope);
 
@@ -243,7 +252,7 @@ int ft_link_task(void *agent)
 
     ft_enter(&a->monitor);
     for (;;) {
-        bool    first = a->link.failures == 0;
+        bool first = a->link.failures == 0;
         rn_time wait;
 
         r = connection(a);
@@ -251,9 +260,11 @@ int ft_link_task(void *agent)
             break;
         wait = wait_ns(a);
         if (first || a->link.greeted)
-            log_warn("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r), LOG_INT("retry_ms", wait / RN_MS));
+            log_warn("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r),
+                     LOG_INT("retry_ms", wait / RN_MS));
         else
-            log_debug("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r), LOG_INT("retry_ms", wait / RN_MS));
+            log_debug("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r),
+                      LOG_INT("retry_ms", wait / RN_MS));
         a->link.failures++;
         r = FT_OUTSIDE(&a->monitor, rn_sleep(rn_after(wait)));
         if (r < 0)

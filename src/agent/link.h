@@ -2,8 +2,9 @@
  *
  *     WAIT --(full jitter)--> DIAL --> TALK --(end, error, refusal)--> WAIT
  *
- * In TALK one task writes what the report holds, another reads and hands each message to reply.c. The first message of the agent's
- * life says everything; after a reconnect only what was not heard, and the status; the server asks if it knows less.
+ * In TALK one task writes what the report holds, another reads and hands each message to reply.c.
+ * The first message of the agent's life says everything; after a reconnect only what was not heard,
+ * and the status; the server asks if it knows less.
  */
 #pragma once
 
@@ -17,14 +18,14 @@ struct ft_agent;
 
 struct ft_link {
     /* the link's tasks */
-    struct rnet_stream *stream;     /* NULL: not connected */
-    int                 end;        /* why the talk has to end; 0: it goes on */
-    bool                greeted;    /* something came on this connection */
-    bool                metrics;    /* the server takes process metrics on this connection */
-    rn_time             silent_since; /* since when we wait for an answer; 0: we don't */
-    rn_time             retry_after;  /* the server named a time; 0: none */
-    unsigned            failures;     /* in a row, for the jitter */
-    bool                introduced;   /* a full report has been sent in this life */
+    struct rnet_stream *stream; /* NULL: not connected */
+    int end;                    /* why the talk has to end; 0: it goes on */
+    bool greeted;               /* something came on this connection */
+    bool metrics;               /* the server takes process metrics on this connection */
+    rn_time silent_since;       /* since when we wait for an answer; 0: we don't */
+    rn_time retry_after;        /* the server named a time; 0: none */
+    unsigned failures;          /* in a row, for the jitter */
+    bool introduced;            /* a full report has been sent in this life */
 
     /* anyone reads */
     char ip[64]; /* our address on the last connection */

@@ -16,14 +16,15 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static const char     *arg_config, *arg_server;
-static bool            arg_check;
+static const char *arg_config, *arg_server;
+static bool arg_check;
 static enum log_format arg_format = LOG_TEXT;
-static enum log_level  arg_level = LOG_INFO;
+static enum log_level arg_level = LOG_INFO;
 
 static const char help[] =
     "Usage: fettle-agent --config FILE [OPTION]...\n"
-    "Supervise the processes that FILE names, apply the configuration that a fettled server sends, and report.\n"
+    "Supervise the processes that FILE names, apply the configuration that a fettled server sends, "
+    "and report.\n"
     "\n"
     "  --config FILE        the agent's file (YAML)\n"
     "  --server URL         tcp://HOST:PORT of the server, instead of the one in FILE\n"
@@ -38,7 +39,8 @@ static const char help[] =
 
 static int usage_error(const char *what, const char *value)
 {
-    (void)fprintf(stderr, "fettle-agent: %s%s%s: see fettle-agent --help\n", what, value ? " " : "", value ? value : "");
+    (void)fprintf(stderr, "fettle-agent: %s%s%s: see fettle-agent --help\n", what, value ? " " : "",
+                  value ? value : "");
     return EXIT_USAGE;
 }
 
@@ -46,10 +48,10 @@ static int usage_error(const char *what, const char *value)
 static int arguments_parse(int argc, char **argv, int *ret_status)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},     {"server", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'k'},            {"log-format", required_argument, NULL, 'f'},
-        {"log-level", required_argument, NULL, 'l'},  {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},          {0},
+        {"config", required_argument, NULL, 'c'},    {"server", required_argument, NULL, 's'},
+        {"check", no_argument, NULL, 'k'},           {"log-format", required_argument, NULL, 'f'},
+        {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},         {0},
     };
     int c;
 
@@ -89,7 +91,8 @@ static int arguments_parse(int argc, char **argv, int *ret_status)
     if (optind < argc)
         return *ret_status = usage_error("unexpected argument", argv[optind]);
     if (!arg_config)
-        return *ret_status = usage_error("no configuration file: name one with --config FILE", NULL);
+        return *ret_status =
+                   usage_error("no configuration file: name one with --config FILE", NULL);
     return 0;
 }
 
@@ -120,7 +123,7 @@ static int signals_block(void)
 static int agent_run(const struct ft_settings *settings)
 {
     const struct rn_options options = {.name = "agent", .workers = 1};
-    struct ft_agent      agent;
+    struct ft_agent agent;
     struct ft_text_error err = {""};
     int r = ft_agent_open(settings, &agent, &err);
 

@@ -1,10 +1,12 @@
 /* The agent is a monitor: one lock, held by the task that runs, let go wherever a task waits.
  *
- * All tasks run on one worker, so it is never contended: it costs a store. But it says where one task may have changed what another
- * looked at, and ThreadSanitizer, which is taught to distrust tasks that merely share a worker, checks it.
+ * All tasks run on one worker, so it is never contended: it costs a store. But it says where one
+ * task may have changed what another looked at, and ThreadSanitizer, which is taught to distrust
+ * tasks that merely share a worker, checks it.
  *
- * Every task of the agent enters first and leaves last; every call that suspends goes through FT_OUTSIDE. Jobs on the pool are
- * outside, and touch only what their caller leaves alone meanwhile.
+ * Every task of the agent enters first and leaves last; every call that suspends goes through
+ * FT_OUTSIDE. Jobs on the pool are outside, and touch only what their caller leaves alone
+ * meanwhile.
  */
 #pragma once
 

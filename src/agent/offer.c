@@ -19,7 +19,8 @@ static int offer_from_encoded(uint8_t *bytes, size_t len, struct ft_offer **ret)
     }
     o->bytes = bytes;
     o->len = len;
-    r = ft_message_decode(ft_offer_bytes(o), &opamp__proto__agent_remote_config__descriptor, &limits, &o->arena, &msg, NULL);
+    r = ft_message_decode(ft_offer_bytes(o), &opamp__proto__agent_remote_config__descriptor,
+                          &limits, &o->arena, &msg, NULL);
     if (r < 0)
         return r;
     const Opamp__Proto__AgentRemoteConfig *c = (const Opamp__Proto__AgentRemoteConfig *)msg;
@@ -36,9 +37,9 @@ static int offer_from_encoded(uint8_t *bytes, size_t len, struct ft_offer **ret)
 int ft_offer_from_opamp(const Opamp__Proto__AgentRemoteConfig *config, struct ft_offer **ret)
 {
     CLEANUP(ft_buf_fini) struct ft_buf out = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT);
-    size_t   len;
+    size_t len;
     uint8_t *bytes;
-    int      r = ft_message_encode(&config->base, FT_MESSAGE_MAX_AGENT, &out);
+    int r = ft_message_encode(&config->base, FT_MESSAGE_MAX_AGENT, &out);
 
     if (r < 0)
         return r;

@@ -1,6 +1,7 @@
 /* An offered configuration: the bytes of an OpAMP AgentRemoteConfig and a view of them.
  *
- * The bytes are what the journal keeps, so what was offered and what is read back after a crash are one thing. An offer is immutable.
+ * The bytes are what the journal keeps, so what was offered and what is read back after a crash are
+ * one thing. An offer is immutable.
  */
 #pragma once
 
@@ -8,10 +9,10 @@
 #include <proto/alloc.h>
 
 struct ft_offer {
-    uint8_t          *bytes; /* owned: the encoded message */
-    size_t            len;
-    struct ft_arena   arena;
-    struct rn_slice   hash;    /* the server's choice, not empty; into the arena */
+    uint8_t *bytes; /* owned: the encoded message */
+    size_t len;
+    struct ft_arena arena;
+    struct rn_slice hash;      /* the server's choice, not empty; into the arena */
     struct ft_objects objects; /* by name; texts in the arena */
 };
 

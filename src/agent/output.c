@@ -10,11 +10,13 @@
 #include <proto/utf8.h>
 #include <runnel/fd.h>
 
-#define LAST_LINES    3
-#define AFTERLIFE_NS  (10 * RN_S) /* a cancelled drain goes on, so that a process that ends in order isn't held up; see ft_output_cut() */
-#define CHUNK         4096       /* PIPE_BUF: what a writable pipe takes without waiting */
+#define LAST_LINES 3
+#define AFTERLIFE_NS                                                                               \
+    (10 * RN_S) /* a cancelled drain goes on, so that a process that ends in order isn't held up;  \
+                   see ft_output_cut() */
+#define CHUNK 4096 /* PIPE_BUF: what a writable pipe takes without waiting */
 
-/* ---- last words --------------------------------------------------------------------------------------------------- */
+/* ---- last words ---- */
 
 void ft_words_add(struct ft_words *w, const char *bytes, size_t n)
 {
@@ -31,7 +33,7 @@ void ft_words_add(struct ft_words *w, const char *bytes, size_t n)
 /* Unroll the ring. Returns the length. */
 static size_t words_flat(const struct ft_words *w, char out[FT_WORDS_BYTES])
 {
-    size_t   n = w->total < FT_WORDS_BYTES ? (size_t)w->total : FT_WORDS_BYTES;
+    size_t n = w->total < FT_WORDS_BYTES ? (size_t)w->total : FT_WORDS_BYTES;
     uint64_t from = w->total - n;
 
     for (size_t i = 0; i < n; i++)
@@ -41,9 +43,9 @@ static size_t words_flat(const struct ft_words *w, char out[FT_WORDS_BYTES])
 
 size_t ft_words_last(const struct ft_words *w, char *out, size_t size)
 {
-    char   flat[FT_WORDS_BYTES], joined[FT_WORDS_BYTES * 2];
+    char flat[FT_WORDS_BYTES], joined[FT_WORDS_BYTES * 2];
     size_t n = words_flat(w, flat), begin, len = 0;
-    int    lines = 0;
+    int lines = 0;
 
     while (n > 0 && (flat[n - 1] == '\n' || flat[n - 1] == '\r' || flat[n - 1] == ' '))
         n--;
@@ -68,7 +70,7 @@ size_t ft_output_last_words(const struct ft_output *o, char *out, size_t size)
     return n ? n : ft_words_last(&o->drains[0].words, out, size);
 }
 
-/* ---- passing on --------------------------------------------------------------------------------------------------- */
+/* ---- passing on ---- */
 
 /* To our own stdout or stderr, without ever waiting for whoever reads it. */
 static size_t pass_inherit(int to, const char *bytes, size_t n)
@@ -77,7 +79,7 @@ static size_t pass_inherit(int to, const char *bytes, size_t n)
 
     while (done < n) {
         struct pollfd p = {.fd = to, .events = POLLOUT};
-        size_t  part = n - done < CHUNK ? n - done : CHUNK;
+        size_t part = n - done < CHUNK ? n - done : CHUNK;
         ssize_t w;
 
         if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
@@ -118,8 +120,8 @@ static void drain_take(struct ft_drain *d, const char *bytes, size_t n)
 
 static void drain_read(struct ft_drain *d)
 {
-    char    buf[8192];
-    bool    shielded = false;
+    char buf[8192];
+    bool shielded = false;
     ssize_t n;
 
     for (;;) {
@@ -139,7 +141,7 @@ static void drain_read(struct ft_drain *d)
 
 static int drain_task(void *arg)
 {
-    struct ft_drain   *d = arg;
+    struct ft_drain *d = arg;
     struct ft_monitor *monitor = d->output->bell->monitor;
     int r;
 
@@ -157,7 +159,7 @@ static int drain_task(void *arg)
     return 0;
 }
 
-/* ---- a life of a process ------------------------------------------------------------------------------------------ */
+/* ---- a life of a process ---- */
 
 void ft_output_reset(struct ft_output *o, const struct ft_process_settings *settings)
 {
@@ -169,13 +171,16 @@ void ft_output_reset(struct ft_output *o, const struct ft_process_settings *sett
     }
     if (settings->stdout_to.kind != FT_STDOUT_FILE)
         return;
-    o->file = open(settings->stdout_to.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
+    o->file = open(settings->stdout_to.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
+                   0640);
     if (o->file < 0)
-        log_warn("output of a process is dropped: its file cannot be opened", LOG_STR("process", settings->name),
-                 LOG_STR("path", settings->stdout_to.path), LOG_ERR(-errno));
+        log_warn("output of a process is dropped: its file cannot be opened",
+                 LOG_STR("process", settings->name), LOG_STR("path", settings->stdout_to.path),
+                 LOG_ERR(-errno));
 }
 
-int ft_output_start(struct ft_output *o, struct rn_scope scope, int stdout_pipe, int stderr_pipe, const struct ft_bell *bell)
+int ft_output_start(struct ft_output *o, struct rn_scope scope, int stdout_pipe, int stderr_pipe,
+                    const struct ft_bell *bell)
 {
     int r = 0;
 

@@ -1,5 +1,6 @@
 /* Plans, see plan.h. As text: a line `fettle-plan 1 COUNT`, then per entry
- * `ACTION EXISTS MODE UID GID OURS <tab> OBJECT <tab> PATH`; neither name nor path has control characters (settings.c). */
+ * `ACTION EXISTS MODE UID GID OURS <tab> OBJECT <tab> PATH`; neither name nor path has control
+ * characters (settings.c). */
 #include "plan.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ void ft_plan_fini(struct ft_plan *p)
     *p = (struct ft_plan){0};
 }
 
-static int entry_add(struct ft_plan *p, const struct ft_entry *like, const char *object, const char *path)
+static int entry_add(struct ft_plan *p, const struct ft_entry *like, const char *object,
+                     const char *path)
 {
     struct ft_entry *grown = reallocarray(p->entries, p->n + 1, sizeof(*grown));
 
@@ -47,14 +49,17 @@ static bool object_is_mapped(const struct ft_settings *settings, struct rn_slice
     return false;
 }
 
-static int objects_check(const struct ft_settings *settings, const struct ft_offer *offer, struct ft_text_error *reterr)
+static int objects_check(const struct ft_settings *settings, const struct ft_offer *offer,
+                         struct ft_text_error *reterr)
 {
     for (size_t i = 0; i < offer->objects.count; i++) {
         struct rn_slice name = offer->objects.items[i].name;
 
         if (object_is_mapped(settings, name))
             continue;
-        ft_text_error_set(reterr, "object \"%.*s\" is not mapped to a file: add it under `objects` in the agent's file, or remove it",
+        ft_text_error_set(reterr,
+                          "object \"%.*s\" is not mapped to a file: add it under `objects` in the "
+                          "agent's file, or remove it",
                           (int)(name.len > 255 ? 255 : name.len), (const char *)name.data);
         return -EINVAL;
     }
@@ -70,8 +75,9 @@ static const struct ft_entry *entry_find(const struct ft_plan *p, const char *pa
 }
 
 /* Decide about one mapped file. */
-static int entry_decide(const struct ft_store *store, const struct ft_offer *offer, const struct ft_pair *pair,
-                        struct ft_plan *plan, struct ft_text_error *reterr)
+static int entry_decide(const struct ft_store *store, const struct ft_offer *offer,
+                        const struct ft_pair *pair, struct ft_plan *plan,
+                        struct ft_text_error *reterr)
 {
     CLEANUP(ft_buf_fini) struct ft_buf now = FT_BUF_INIT(FT_MESSAGE_MAX_AGENT);
     const struct ft_object *object = ft_objects_get(&offer->objects, rn_slice_str(pair->key));
@@ -82,20 +88,22 @@ static int entry_decide(const struct ft_store *store, const struct ft_offer *off
         return 0;
     r = ft_file_read(pair->value, FT_MESSAGE_MAX_AGENT, &now, &e.old);
     if (r < 0 && r != -ENOENT) {
-        ft_text_error_set(reterr, "%s: %s: make it a readable file of at most 64 MiB", pair->value, strerror(-r));
+        ft_text_error_set(reterr, "%s: %s: make it a readable file of at most 64 MiB", pair->value,
+                          strerror(-r));
         return -EINVAL;
     }
     if (!object)
         e.action = FT_ENTRY_REMOVE;
     else
-        e.action = e.old.exists && rn_slice_eq(ft_buf_slice(&now), object->body) ? FT_ENTRY_KEEP : FT_ENTRY_WRITE;
+        e.action = e.old.exists && rn_slice_eq(ft_buf_slice(&now), object->body) ? FT_ENTRY_KEEP
+                                                                                 : FT_ENTRY_WRITE;
     if (!object && !e.old.exists)
         return 0; /* somebody removed it already */
     return entry_add(plan, &e, pair->key, pair->value);
 }
 
-int ft_plan_make(const struct ft_settings *settings, const struct ft_store *store, const struct ft_offer *offer,
-                 struct ft_plan *ret, struct ft_text_error *reterr)
+int ft_plan_make(const struct ft_settings *settings, const struct ft_store *store,
+                 const struct ft_offer *offer, struct ft_plan *ret, struct ft_text_error *reterr)
 {
     CLEANUP(ft_plan_fini) struct ft_plan plan = {0};
     const struct ft_process_settings *p;
@@ -123,7 +131,8 @@ bool ft_plan_changes(const struct ft_plan *p)
 static bool maps(const struct ft_process_settings *process, const struct ft_entry *e)
 {
     for (size_t j = 0; j < process->objects.n; j++)
-        if (strcmp(process->objects.items[j].value, e->path) == 0 && strcmp(process->objects.items[j].key, e->object) == 0)
+        if (strcmp(process->objects.items[j].value, e->path) == 0 &&
+            strcmp(process->objects.items[j].key, e->object) == 0)
             return true;
     return false;
 }
@@ -158,8 +167,9 @@ int ft_plan_encode(const struct ft_plan *p, struct ft_buf *out)
     for (size_t i = 0; i < p->n; i++) {
         const struct ft_entry *e = &p->entries[i];
 
-        (void)ft_buf_printf(out, "%d %d %o %u %u %d\t%s\t%s\n", e->action, e->old.exists, (unsigned)e->old.mode,
-                            (unsigned)e->old.uid, (unsigned)e->old.gid, e->ours, e->object, e->path);
+        (void)ft_buf_printf(out, "%d %d %o %u %u %d\t%s\t%s\n", e->action, e->old.exists,
+                            (unsigned)e->old.mode, (unsigned)e->old.uid, (unsigned)e->old.gid,
+                            e->ours, e->object, e->path);
     }
     return ft_buf_error(out);
 }
@@ -168,8 +178,8 @@ static int line_decode(char *line, struct ft_plan *plan)
 {
     struct ft_entry e = {0};
     unsigned mode, uid, gid;
-    int      action, exists, ours;
-    char    *object = strchr(line, '\t'), *path = object ? strchr(object + 1, '\t') : NULL;
+    int action, exists, ours;
+    char *object = strchr(line, '\t'), *path = object ? strchr(object + 1, '\t') : NULL;
 
     if (!path)
         return -EBADMSG;
@@ -189,9 +199,9 @@ int ft_plan_decode(struct rn_slice text, struct ft_plan *ret)
 {
     CLEANUP(ft_plan_fini) struct ft_plan plan = {0};
     CLEANUP(freep) char *copy = strndup((const char *)text.data, text.len);
-    char  *rest = NULL, *line;
+    char *rest = NULL, *line;
     size_t n;
-    int    r;
+    int r;
 
     if (!copy)
         return -ENOMEM;

@@ -1,10 +1,12 @@
-/* What an offer means for the files of this agent: one entry per mapped file, decided once and journalled.
+/* What an offer means for the files of this agent: one entry per mapped file, decided once and
+ * journalled.
  *
  *     write    the file gets the object's bytes
  *     keep     it has them already
  *     remove   fettle wrote it, and the offer has its object no more
  *
- * The plan remembers what was there before, which is what "last good" means for a file: also a local one that fettle never wrote.
+ * The plan remembers what was there before, which is what "last good" means for a file: also a
+ * local one that fettle never wrote.
  */
 #pragma once
 
@@ -16,19 +18,20 @@ enum ft_entry_action { FT_ENTRY_WRITE, FT_ENTRY_KEEP, FT_ENTRY_REMOVE };
 
 struct ft_entry {
     enum ft_entry_action action;
-    struct ft_file_attrs old;  /* what the path held when the plan was made */
-    bool                 ours; /* fettle wrote it before */
-    char                *object, *path;
+    struct ft_file_attrs old; /* what the path held when the plan was made */
+    bool ours;                /* fettle wrote it before */
+    char *object, *path;
 };
 
 struct ft_plan {
     struct ft_entry *entries; /* owned, with their texts */
-    size_t           n;
+    size_t n;
 };
 
-/* Returns: 0; -EINVAL and a reason for people: the offer does not fit the agent's file or the files cannot be read; -ENOMEM. */
-int  ft_plan_make(const struct ft_settings *settings, const struct ft_store *store, const struct ft_offer *offer,
-                  struct ft_plan *ret, struct ft_text_error *reterr);
+/* Returns: 0; -EINVAL and a reason for people: the offer does not fit the agent's file or the files
+ * cannot be read; -ENOMEM. */
+int ft_plan_make(const struct ft_settings *settings, const struct ft_store *store,
+                 const struct ft_offer *offer, struct ft_plan *ret, struct ft_text_error *reterr);
 void ft_plan_fini(struct ft_plan *p);
 
 /* Does any file change? */

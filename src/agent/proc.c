@@ -18,8 +18,8 @@ DEFINE_TRIVIAL_CLEANUP(DIR *, closedir);
 static ssize_t proc_read(pid_t pid, const char *name, char *out, size_t size)
 {
     CLEANUP(closep) int fd = -1;
-    char    path[64];
-    size_t  len = 0;
+    char path[64];
+    size_t len = 0;
     ssize_t n;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
@@ -38,13 +38,15 @@ int ft_proc_stat(pid_t pid, struct ft_proc_stat *ret)
     const char *p;
     unsigned long long user, system, start;
     long long rss;
-    int  pgrp;
+    int pgrp;
     char state;
 
     if (proc_read(pid, "stat", text, sizeof(text)) <= 0)
         return -ESRCH;
     p = strrchr(text, ')'); /* the name before it may contain anything */
-    if (!p || sscanf(p + 1, " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %lld",
+    if (!p || sscanf(p + 1,
+                     " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d "
+                     "%llu %*u %lld",
                      &state, &pgrp, &user, &system, &start, &rss) != 6)
         return -EBADMSG;
     *ret = (struct ft_proc_stat){state, pgrp, user + system, start,
@@ -54,7 +56,7 @@ int ft_proc_stat(pid_t pid, struct ft_proc_stat *ret)
 
 int ft_proc_cmd(pid_t pid, char *out, size_t size)
 {
-    char    raw[FT_TEXT_MAX * 2];
+    char raw[FT_TEXT_MAX * 2];
     ssize_t n = proc_read(pid, "cmdline", raw, sizeof(raw));
 
     if (n < 0)
@@ -92,13 +94,16 @@ int ft_proc_each(bool (*fn)(void *arg, pid_t pid), void *arg)
     return 0;
 }
 
-bool ft_cpu_meter_read(struct ft_cpu_meter *m, const struct ft_proc_stat *stat, rn_time now, double *ret_rate)
+bool ft_cpu_meter_read(struct ft_cpu_meter *m, const struct ft_proc_stat *stat, rn_time now,
+                       double *ret_rate)
 {
-    bool known = m->valid && m->start_ticks == stat->start_ticks && now > m->at && stat->cpu_ticks >= m->cpu_ticks;
+    bool known = m->valid && m->start_ticks == stat->start_ticks && now > m->at &&
+                 stat->cpu_ticks >= m->cpu_ticks;
 
     if (known) {
         double seconds = (double)(now - m->at) / 1e9;
-        *ret_rate = (double)(stat->cpu_ticks - m->cpu_ticks) / (double)sysconf(_SC_CLK_TCK) / seconds;
+        *ret_rate =
+            (double)(stat->cpu_ticks - m->cpu_ticks) / (double)sysconf(_SC_CLK_TCK) / seconds;
     }
     *m = (struct ft_cpu_meter){stat->start_ticks, stat->cpu_ticks, now, true};
     return known;

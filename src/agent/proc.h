@@ -8,9 +8,9 @@
 #include <runnel/base.h>
 
 struct ft_proc_stat {
-    char     state;     /* 'R', 'S', 'Z', ... */
-    pid_t    pgrp;
-    uint64_t cpu_ticks; /* user and system */
+    char state; /* 'R', 'S', 'Z', ... */
+    pid_t pgrp;
+    uint64_t cpu_ticks;   /* user and system */
     uint64_t start_ticks; /* since the machine's boot: with the pid, an identity */
     uint64_t rss_bytes;
 };
@@ -18,7 +18,8 @@ struct ft_proc_stat {
 /* 0, -ESRCH (no such process), -EBADMSG. */
 int ft_proc_stat(pid_t pid, struct ft_proc_stat *ret);
 
-/* The command line, arguments joined by blanks, as valid text; falls back to "" for a zombie. Returns its length or -ESRCH. */
+/* The command line, arguments joined by blanks, as valid text; falls back to "" for a zombie.
+ * Returns its length or -ESRCH. */
 int ft_proc_cmd(pid_t pid, char *out, size_t size);
 
 /* Does the environment it was started with contain `entry` ("NAME=value")? */
@@ -31,8 +32,10 @@ int ft_proc_each(bool (*fn)(void *arg, pid_t pid), void *arg);
 struct ft_cpu_meter {
     uint64_t start_ticks; /* of the process measured before; another one starts anew */
     uint64_t cpu_ticks;
-    rn_time  at;
-    bool     valid;
+    rn_time at;
+    bool valid;
 };
-/* True and the rate (1.0: one core busy) since the last call for the same process; false in its first. */
-bool ft_cpu_meter_read(struct ft_cpu_meter *m, const struct ft_proc_stat *stat, rn_time now, double *ret_rate);
+/* True and the rate (1.0: one core busy) since the last call for the same process; false in its
+ * first. */
+bool ft_cpu_meter_read(struct ft_cpu_meter *m, const struct ft_proc_stat *stat, rn_time now,
+                       double *ret_rate);

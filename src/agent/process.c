@@ -17,14 +17,14 @@
 #include "child.h"
 #include "survivors.h"
 
-#define STOP_NS         (3 * RN_S)         /* between TERM and KILL */
-#define KILL_NS         (2 * RN_S)         /* for the kernel to carry out a KILL */
-#define DRAIN_NS        (500 * RN_MS)      /* for the last words to come out of the pipes */
-#define BACKOFF_NS      (500 * RN_MS)
-#define BACKOFF_NS_MAX  (30 * RN_S)
-#define STEADY_NS       (10 * RN_S)        /* a life as long as this forgives earlier failures */
+#define STOP_NS (3 * RN_S)     /* between TERM and KILL */
+#define KILL_NS (2 * RN_S)     /* for the kernel to carry out a KILL */
+#define DRAIN_NS (500 * RN_MS) /* for the last words to come out of the pipes */
+#define BACKOFF_NS (500 * RN_MS)
+#define BACKOFF_NS_MAX (30 * RN_S)
+#define STEADY_NS (10 * RN_S) /* a life as long as this forgives earlier failures */
 
-/* ---- asks --------------------------------------------------------------------------------------------------------- */
+/* ---- asks ---- */
 
 void ft_process_restart(struct ft_process *p)
 {
@@ -42,7 +42,9 @@ int ft_process_signal(struct ft_process *p, int signal)
 {
     if (p->state != FT_PROCESS_RUNNING)
         return -ESRCH;
-    return kill(p->pid, signal) < 0 ? -errno : 0; /* not reaped while RUNNING, so the number is still its own */
+    return kill(p->pid, signal) < 0
+               ? -errno
+               : 0; /* not reaped while RUNNING, so the number is still its own */
 }
 
 void ft_process_end_text(const struct ft_process *p, char *out, size_t size)
@@ -64,7 +66,7 @@ void ft_process_end_text(const struct ft_process *p, char *out, size_t size)
         (void)snprintf(out + n, size - (size_t)n, ": %s", p->last_words);
 }
 
-/* ---- one life ----------------------------------------------------------------------------------------------------- */
+/* ---- one life ---- */
 
 static void changed(struct ft_process *p)
 {
@@ -77,7 +79,7 @@ static void children_journal(const struct ft_supervisor *s)
 {
     CLEANUP(freep) struct ft_child_record *records = calloc(s->n + 1, sizeof(*records));
     size_t n = 0;
-    int    r = records ? 0 : -ENOMEM;
+    int r = records ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < s->n; i++) {
         const struct ft_process *p = &s->processes[i];
@@ -88,7 +90,8 @@ static void children_journal(const struct ft_supervisor *s)
     if (r == 0)
         r = ft_survivors_journal(s->state_folder, records, n);
     if (r < 0)
-        log_warn("the journal of processes cannot be written: free or repair the state folder", LOG_ERR(r));
+        log_warn("the journal of processes cannot be written: free or repair the state folder",
+                 LOG_ERR(r));
 }
 
 static int64_t unix_now_ns(void)
@@ -102,7 +105,8 @@ static int64_t unix_now_ns(void)
 /* A new life begins; what happened before it is no concern of whoever watches it. */
 static int life_begin(struct ft_process *p, struct rn_scope scope)
 {
-    const struct ft_spawn spawn = {.argv = p->settings->command.items, .folder = p->supervisor->folder,
+    const struct ft_spawn spawn = {.argv = p->settings->command.items,
+                                   .folder = p->supervisor->folder,
                                    .mark = p->supervisor->mark};
     struct ft_proc_stat stat = {0};
     int out, err, r;
@@ -132,7 +136,8 @@ static bool has_ended(const struct ft_process *p)
 {
     siginfo_t info = {0};
 
-    return waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == p->pid;
+    return waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == p->pid;
 }
 
 /* Wait until it has ended, or `deadline`. True: it has. */
@@ -156,7 +161,8 @@ static void life_stop(struct ft_process *p)
     (void)kill(-p->pid, SIGCONT); /* a stopped one can't hear TERM */
     ended = await_end(p, rn_after(STOP_NS));
     if (!ended) {
-        log_warn("process does not end: killing it", LOG_STR("process", p->settings->name), LOG_INT("pid", p->pid));
+        log_warn("process does not end: killing it", LOG_STR("process", p->settings->name),
+                 LOG_INT("pid", p->pid));
         (void)kill(-p->pid, SIGKILL);
         (void)await_end(p, rn_after(KILL_NS));
     }
@@ -167,7 +173,7 @@ static void life_stop(struct ft_process *p)
 static void life_end(struct ft_process *p)
 {
     rn_time until = rn_after(DRAIN_NS);
-    bool    shielded = rn_shield_begin(until + RN_S) == 0;
+    bool shielded = rn_shield_begin(until + RN_S) == 0;
 
     (void)kill(-p->pid, SIGKILL); /* before the reaping, while the number is still ours */
     while (p->output.open > 0 && ft_bell_wait(&p->bell, until) == 0)
@@ -230,7 +236,7 @@ static rn_time backoff_ns(unsigned failures)
 static int life_await(struct ft_process *p)
 {
     rn_time until;
-    int     r = rn_cancelled();
+    int r = rn_cancelled();
 
     if (p->stopping || rn_now() - p->started_at > STEADY_NS)
         p->failures = 0;
@@ -259,19 +265,21 @@ static int process_task(void *arg)
     return r == -ECANCELED ? 0 : r;
 }
 
-/* ---- all of them -------------------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
 static int mark_make(const char *state_folder, char **ret)
 {
     return asprintf(ret, FT_STATE_ENV "=%s", state_folder) < 0 ? -ENOMEM : 0;
 }
 
-int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *monitor, struct ft_supervisor *ret)
+int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *monitor,
+                       struct ft_supervisor *ret)
 {
     const struct ft_process_settings *all;
     int r;
 
-    *ret = (struct ft_supervisor){.folder = settings->folder, .state_folder = settings->state, .monitor = monitor};
+    *ret = (struct ft_supervisor){
+        .folder = settings->folder, .state_folder = settings->state, .monitor = monitor};
     ret->n = ft_settings_processes(settings, &all);
     ret->processes = calloc(ret->n + 1, sizeof(*ret->processes));
     r = ret->processes ? mark_make(settings->state, &ret->mark) : -ENOMEM;

@@ -17,10 +17,10 @@
 #include "testing.h"
 
 struct world {
-    struct ft_monitor    monitor;
-    struct ft_settings   settings;
+    struct ft_monitor monitor;
+    struct ft_settings settings;
     struct ft_supervisor supervisor;
-    struct rn_scope      scope, ears;
+    struct rn_scope scope, ears;
 };
 
 static int ears_task(void *arg)
@@ -84,9 +84,11 @@ static bool group_is_gone(pid_t group)
     return group != 0;
 }
 
-#define PROGRAM                                                                                                    \
-    "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, ./program, ./file]\n    objects: {o: ./file}\n"    \
-    "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: 100ms}\n    lines: stdout\n"
+#define PROGRAM                                                                                    \
+    "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, ./program, ./file]\n    "     \
+    "objects: {o: ./file}\n"                                                                       \
+    "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: 100ms}\n    lines: "   \
+    "stdout\n"
 
 TASK_TEST(a_process_runs_in_a_group_of_its_own_and_ends_with_us)
 {
@@ -110,7 +112,8 @@ TASK_TEST(a_process_that_ends_is_started_again_and_its_last_words_are_kept)
     struct ft_process *p;
     char text[640];
 
-    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo one; echo two; echo bad >&2; exit 3']\n"
+    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo one; "
+                   "echo two; echo bad >&2; exit 3']\n"
                    "    lines: stdout\n");
     p = w.supervisor.processes;
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life == 1));
@@ -135,7 +138,8 @@ TASK_TEST(a_program_that_is_not_there_says_so)
     ft_enter(&w.monitor);
     ft_process_end_text(p, text, sizeof(text));
     ft_leave(&w.monitor);
-    STREQ(text, "exited with code 127: fettle-agent: cannot run ./no-such-program: No such file or directory");
+    STREQ(text, "exited with code 127: fettle-agent: cannot run ./no-such-program: No such file or "
+                "directory");
     world_close(&w);
 }
 
@@ -146,7 +150,8 @@ TASK_TEST(a_process_that_ignores_term_is_killed_with_its_children)
     pid_t pid;
 
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n"
-                   "    command: [/bin/sh, -c, 'trap \"\" TERM; (while :; do sleep 0.05; done) & echo up; while :; do sleep 0.05; done']\n"
+                   "    command: [/bin/sh, -c, 'trap \"\" TERM; (while :; do sleep 0.05; done) & "
+                   "echo up; while :; do sleep 0.05; done']\n"
                    "    lines: stdout\n");
     p = w.supervisor.processes;
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
@@ -161,7 +166,8 @@ TASK_TEST(output_is_drained_however_much_it_is)
     struct ft_process *p;
 
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n"
-                   "    command: [/bin/sh, -c, 'yes 0123456789 | head -n 200000; sleep 60']\n    lines: stdout\n    stdout: 'file:@/out'\n");
+                   "    command: [/bin/sh, -c, 'yes 0123456789 | head -n 200000; sleep 60']\n    "
+                   "lines: stdout\n    stdout: 'file:@/out'\n");
     p = w.supervisor.processes;
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 200000));
     EQ(FT_INSIDE(&w.monitor, p->output.dropped), 0);
@@ -193,18 +199,20 @@ TASK_TEST(a_real_process_is_measured)
     struct world w;
     struct ft_process *p;
     struct ft_proc_stat stat;
-    pid_t  pid;
+    pid_t pid;
     double rate = -1;
-    char   cmd[256];
+    char cmd[256];
 
-    world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [/bin/sh, -c, 'while :; do :; done']}\n");
+    world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [/bin/sh, -c, 'while :; do "
+                   ":; done']}\n");
     p = w.supervisor.processes;
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->state == FT_PROCESS_RUNNING));
     pid = FT_INSIDE(&w.monitor, p->pid);
     TASK_UNTIL(ft_proc_cmd(pid, cmd, sizeof(cmd)) > 0 && strncmp(cmd, "/bin/sh -c", 10) == 0);
     OK(ft_proc_stat(pid, &stat));
     EQ(stat.pgrp, pid);
-    TASK_UNTIL(ft_proc_stat(pid, &stat) == 0 && stat.rss_bytes > 4096); /* the kernel counts pages in batches */
+    TASK_UNTIL(ft_proc_stat(pid, &stat) == 0 &&
+               stat.rss_bytes > 4096); /* the kernel counts pages in batches */
     FALSE(ft_cpu_meter_read(&p->cpu, &stat, rn_now(), &rate));
     uint64_t before = stat.cpu_ticks;
     TASK_UNTIL(ft_proc_stat(pid, &stat) == 0 && stat.cpu_ticks >= before + 5);
@@ -217,12 +225,13 @@ TASK_TEST(a_real_process_is_measured)
     world_close(&w);
 }
 
-/* ---- taking up ---------------------------------------------------------------------------------------------------- */
+/* ---- taking up ---- */
 
 static struct ft_entry entry;
 static struct ft_plan file_plan(void)
 {
-    entry = (struct ft_entry){.action = FT_ENTRY_WRITE, .object = (char *)"o", .path = (char *)testing_path("@/./file")};
+    entry = (struct ft_entry){
+        .action = FT_ENTRY_WRITE, .object = (char *)"o", .path = (char *)testing_path("@/./file")};
     return (struct ft_plan){&entry, 1};
 }
 
@@ -260,8 +269,10 @@ TASK_TEST(a_process_that_dies_of_the_signal_itself_is_restarted_once)
     struct ft_plan plan;
     char why[1024] = "";
 
-    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo up; exec sleep 60']\n    objects: {o: ./file}\n"
-                   "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: 100ms}\n    lines: stdout\n");
+    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo up; "
+                   "exec sleep 60']\n    objects: {o: ./file}\n"
+                   "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: "
+                   "100ms}\n    lines: stdout\n");
     p = w.supervisor.processes;
     plan = file_plan();
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
@@ -277,7 +288,8 @@ TASK_TEST(a_process_that_dies_within_its_window_after_a_restart_fails)
     struct ft_plan plan;
     char why[1024] = "";
 
-    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'test -e file && exit 4; exec sleep 60']\n"
+    world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'test -e "
+                   "file && exit 4; exec sleep 60']\n"
                    "    objects: {o: ./file}\n    health: {window: 10s}\n");
     plan = file_plan();
     TASK_UNTIL(FT_INSIDE(&w.monitor, w.supervisor.processes->state == FT_PROCESS_RUNNING));
@@ -287,21 +299,23 @@ TASK_TEST(a_process_that_dies_within_its_window_after_a_restart_fails)
     world_close(&w);
 }
 
-/* ---- survivors ---------------------------------------------------------------------------------------------------- */
+/* ---- survivors ---- */
 
 TEST(survivors_of_a_killed_agent_are_killed_and_others_are_not)
 {
     const char *argv[] = {"/bin/sh", "-c", "sleep 60 & echo up; wait", NULL};
     struct ft_spawn spawn = {argv, test_dir(), testing_path("FETTLE_STATE=@")};
     struct ft_proc_stat stat;
-    int   out, err;
-    char  c;
+    int out, err;
+    char c;
     pid_t pid;
 
     OK(ft_spawn(&spawn, &pid, &out, &err));
     EQ(read(out, &c, 1), 1);
     OK(ft_proc_stat(pid, &stat));
-    struct ft_child_record stranger = {"p p", pid, stat.start_ticks + 1}; /* same number, another process: proved by the environment */
+    struct ft_child_record stranger = {
+        "p p", pid,
+        stat.start_ticks + 1}; /* same number, another process: proved by the environment */
     OK(ft_survivors_journal(testing_path("@"), &stranger, 1));
     EQ(ft_survivors_kill("/nowhere"), 0);
     pid_t reaper = fork(); /* survivors are adopted and reaped by init; here by us */

@@ -33,11 +33,13 @@ static int64_t unix_ms(void)
 
 static void process_sample(struct ft_agent *a, struct ft_process *p)
 {
-    char   cmd[FT_TEXT_MAX];
+    char cmd[FT_TEXT_MAX];
     struct ft_proc_stat stat;
-    struct ft_sample s = {.timestamp_ms = unix_ms(), .pid = (uint32_t)p->pid, .send_lines = p->output.lines};
+    struct ft_sample s = {
+        .timestamp_ms = unix_ms(), .pid = (uint32_t)p->pid, .send_lines = p->output.lines};
 
-    if (p->state != FT_PROCESS_RUNNING || ft_proc_stat(p->pid, &stat) < 0 || ft_proc_cmd(p->pid, cmd, sizeof(cmd)) < 0)
+    if (p->state != FT_PROCESS_RUNNING || ft_proc_stat(p->pid, &stat) < 0 ||
+        ft_proc_cmd(p->pid, cmd, sizeof(cmd)) < 0)
         return;
     s.process_name = rn_slice_str(p->settings->name);
     s.host_name = rn_slice_str(a->host_name);
@@ -55,7 +57,8 @@ static void sample_all(struct ft_agent *a)
     for (size_t i = 0; i < a->supervisor.n; i++)
         process_sample(a, &a->supervisor.processes[i]);
     if (dropped == 0 && a->samples.dropped > 0)
-        log_warn("the buffer of samples is full: the oldest are given up", LOG_UINT("samples", a->samples.n));
+        log_warn("the buffer of samples is full: the oldest are given up",
+                 LOG_UINT("samples", a->samples.n));
 }
 
 /* Did somebody else change a mapped file? During an application it's us. */
@@ -85,7 +88,7 @@ int ft_pulse_task(void *agent)
     struct ft_agent *a = agent;
     struct ft_pulse *p = &a->pulse;
     rn_time due = rn_after(FT_HEARTBEAT_NS_DEFAULT);
-    int     r = 0;
+    int r = 0;
 
     ft_enter(&a->monitor);
     p->signature = ft_effective_signature(a->settings);
@@ -98,7 +101,8 @@ int ft_pulse_task(void *agent)
             beat(a);
         if (r == -ETIMEDOUT)
             due += p->interval_ns;
-        if (due < rn_now()) /* we stood still (a suspended machine): one beat, not all that were missed */
+        if (due <
+            rn_now()) /* we stood still (a suspended machine): one beat, not all that were missed */
             due = rn_after(p->interval_ns);
     }
     ft_leave(&a->monitor);

@@ -12,14 +12,16 @@
 static int error_take(struct ft_agent *a, const Opamp__Proto__ServerErrorResponse *e)
 {
     if (e->type == OPAMP__PROTO__SERVER_ERROR_RESPONSE_TYPE__ServerErrorResponseType_Unavailable) {
-        if (e->details_case == OPAMP__PROTO__SERVER_ERROR_RESPONSE__DETAILS_RETRY_INFO && e->retry_info) {
+        if (e->details_case == OPAMP__PROTO__SERVER_ERROR_RESPONSE__DETAILS_RETRY_INFO &&
+            e->retry_info) {
             uint64_t ns = e->retry_info->retry_after_nanoseconds;
             a->link.retry_after = ns < (uint64_t)(3600 * RN_S) ? (rn_time)ns : 3600 * RN_S;
         }
         log_info("the server is not available now", LOG_STR("message", e->error_message),
                  LOG_INT("retry_ms", a->link.retry_after / RN_MS));
     } else {
-        a->link.retry_after = a->settings->reconnect_max_ns; /* the same message would be refused again */
+        a->link.retry_after =
+            a->settings->reconnect_max_ns; /* the same message would be refused again */
         log_error("the server refused our message", LOG_STR("message", e->error_message));
     }
     return -ECONNABORTED;
@@ -34,12 +36,14 @@ static void settings_take(struct ft_agent *a, const Opamp__Proto__ConnectionSett
     if (!s)
         return; /* of kinds that we don't accept */
     if (s->destination_endpoint[0] || s->headers || s->certificate || s->tls || s->proxy)
-        error = "only the heartbeat interval can be changed: endpoint, headers, certificate, tls and proxy stand in the agent's file";
+        error = "only the heartbeat interval can be changed: endpoint, headers, certificate, tls "
+                "and proxy stand in the agent's file";
     else if (s->heartbeat_interval_seconds < 1 || s->heartbeat_interval_seconds > HEARTBEAT_S_MAX)
         error = "the heartbeat interval has to be 1 to 86400 seconds";
     else
         ft_pulse_set_interval(&a->pulse, (rn_time)s->heartbeat_interval_seconds * RN_S);
-    if (ft_outcome_set(&a->report.settings, hash, *error ? FT_STATUS_FAILED : FT_STATUS_APPLIED, error) == 0)
+    if (ft_outcome_set(&a->report.settings, hash, *error ? FT_STATUS_FAILED : FT_STATUS_APPLIED,
+                       error) == 0)
         ft_report_mark(&a->report, FT_PART_SETTINGS);
 }
 
@@ -55,14 +59,16 @@ static void config_take(struct ft_agent *a, const Opamp__Proto__AgentRemoteConfi
     log_error("an offered configuration is unusable", LOG_ERR(r));
     if (config->config_hash.len == 0)
         return; /* no way to answer */
-    if (ft_outcome_set(&a->report.status, rn_slice(config->config_hash.data, config->config_hash.len), FT_STATUS_FAILED,
-                       r == -ENOMEM ? "out of memory" : "the offer has too many objects or is malformed") == 0)
+    if (ft_outcome_set(
+            &a->report.status, rn_slice(config->config_hash.data, config->config_hash.len),
+            FT_STATUS_FAILED,
+            r == -ENOMEM ? "out of memory" : "the offer has too many objects or is malformed") == 0)
         ft_report_mark(&a->report, FT_PART_STATUS);
 }
 
 struct uid_job {
     struct ft_store *store;
-    struct ft_uuid   uid;
+    struct ft_uuid uid;
 };
 
 static int uid_job(void *arg)
@@ -76,7 +82,8 @@ static void identity_take(struct ft_agent *a, const Opamp__Proto__AgentIdentific
 {
     struct uid_job j = {.store = &a->store};
     char text[FT_UUID_TEXT_SIZE];
-    int  r = ft_uuid_from_bytes(rn_slice(id->new_instance_uid.data, id->new_instance_uid.len), &j.uid);
+    int r =
+        ft_uuid_from_bytes(rn_slice(id->new_instance_uid.data, id->new_instance_uid.len), &j.uid);
 
     if (r < 0 || ft_uuid_is_zero(&j.uid) || ft_uuid_eq(&j.uid, &a->uid))
         return;
@@ -107,7 +114,8 @@ static void custom_take(struct ft_agent *a, const Opamp__Proto__CustomMessage *m
 {
     struct ft_metrics_ack ack;
 
-    if (strcmp(m->capability, FT_CAPABILITY_PROCESS_METRICS) != 0 || strcmp(m->type, FT_TYPE_METRICS_ACK) != 0)
+    if (strcmp(m->capability, FT_CAPABILITY_PROCESS_METRICS) != 0 ||
+        strcmp(m->type, FT_TYPE_METRICS_ACK) != 0)
         return;
     if (ft_metrics_ack_decode(rn_slice(m->data.data, m->data.len), &ack, NULL) < 0) {
         log_warn("an acknowledgement of samples is malformed: ignored");
@@ -120,7 +128,8 @@ static void custom_take(struct ft_agent *a, const Opamp__Proto__CustomMessage *m
 int ft_reply_take(struct ft_agent *a, const Opamp__Proto__ServerToAgent *msg)
 {
     if (msg->instance_uid.len != 0 &&
-        !rn_slice_eq(rn_slice(msg->instance_uid.data, msg->instance_uid.len), ft_uuid_slice(&a->uid))) {
+        !rn_slice_eq(rn_slice(msg->instance_uid.data, msg->instance_uid.len),
+                     ft_uuid_slice(&a->uid))) {
         log_warn("a message for another agent: ignored");
         return 0;
     }

@@ -15,13 +15,14 @@
 
 static const struct {
     const char *name;
-    int         number;
+    int number;
 } signals[] = {
-    {"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"INT", SIGINT},
+    {"HUP", SIGHUP},   {"USR1", SIGUSR1}, {"USR2", SIGUSR2},   {"INT", SIGINT},
     {"TERM", SIGTERM}, {"QUIT", SIGQUIT}, {"WINCH", SIGWINCH},
 };
 
-static int on_change_parse(struct ft_yaml *y, const char *text, void *field, struct ft_text_error *why)
+static int on_change_parse(struct ft_yaml *y, const char *text, void *field,
+                           struct ft_text_error *why)
 {
     struct ft_on_change *c = field;
 
@@ -40,7 +41,9 @@ static int on_change_parse(struct ft_yaml *y, const char *text, void *field, str
             }
         }
     }
-    ft_text_error_set(why, "\"%.64s\" is not known: write `restart`, or `signal` with HUP, USR1, USR2, INT, TERM, QUIT or WINCH",
+    ft_text_error_set(why,
+                      "\"%.64s\" is not known: write `restart`, or `signal` with HUP, USR1, USR2, "
+                      "INT, TERM, QUIT or WINCH",
                       text);
     return -EINVAL;
 }
@@ -77,7 +80,8 @@ static const struct ft_option health_options[] = {
 static const struct ft_option process_options[] = {
 #define AT(field) offsetof(struct ft_process_settings, field)
     {"name", FT_STRING, AT(name), .required = true, .help = "unique in this file"},
-    {"command", FT_STRINGS, AT(command), .required = true, .help = "the program and its arguments, as a list"},
+    {"command", FT_STRINGS, AT(command), .required = true,
+     .help = "the program and its arguments, as a list"},
     {"objects", FT_PATH_MAP, AT(objects), .help = "which pushed object becomes which file"},
     {"on_change", FT_CUSTOM, AT(on_change), .def = "restart", .parse = on_change_parse},
     {"start_grace", FT_DURATION, AT(start_grace_ns), .def = "1s", .max = FT_SEC(3600)},
@@ -93,17 +97,19 @@ struct reconnect {
     int64_t base_ns, max_ns;
 };
 static const struct ft_option reconnect_options[] = {
-    {"base", FT_DURATION, offsetof(struct reconnect, base_ns), .def = "500ms", .min = FT_MS(1), .max = RECONNECT_NS_MAX},
-    {"max", FT_DURATION, offsetof(struct reconnect, max_ns), .def = "20s", .min = FT_MS(1), .max = RECONNECT_NS_MAX},
+    {"base", FT_DURATION, offsetof(struct reconnect, base_ns), .def = "500ms", .min = FT_MS(1),
+     .max = RECONNECT_NS_MAX},
+    {"max", FT_DURATION, offsetof(struct reconnect, max_ns), .def = "20s", .min = FT_MS(1),
+     .max = RECONNECT_NS_MAX},
     {0},
 };
 
 /* What the file says, before it is judged. */
 struct document {
-    const char      *server, *state;
-    struct ft_pairs  labels;
+    const char *server, *state;
+    struct ft_pairs labels;
     struct reconnect reconnect;
-    struct ft_items  processes;
+    struct ft_items processes;
 };
 static const struct ft_option options[] = {
 #define AT(field) offsetof(struct document, field)
@@ -111,32 +117,37 @@ static const struct ft_option options[] = {
     {"state", FT_PATH, AT(state), .def = "./agent-state"},
     {"labels", FT_STRING_MAP, AT(labels)},
     {"reconnect", FT_TABLE, AT(reconnect), .table = reconnect_options},
-    {"processes", FT_TABLES, AT(processes), .table = process_options, .size = sizeof(struct ft_process_settings)},
+    {"processes", FT_TABLES, AT(processes), .table = process_options,
+     .size = sizeof(struct ft_process_settings)},
     {0},
 #undef AT
 };
 
-/* ---- judging ------------------------------------------------------------------------------------------------------ */
+/* ---- judging ---- */
 
 static int server_check(struct ft_settings *s, struct ft_text_error *why)
 {
     static const char *const later[] = {"tls://", "ws://", "wss://", "http://", "https://"};
     struct rnet_addr addr;
-    char             host[256], port[8];
+    char host[256], port[8];
 
     for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
         if (strncmp(s->server, later[i], strlen(later[i])) == 0) {
-            ft_text_error_set(why, "server: %.128s: this agent speaks framed TCP: write tcp://HOST:PORT", s->server);
+            ft_text_error_set(why,
+                              "server: %.128s: this agent speaks framed TCP: write tcp://HOST:PORT",
+                              s->server);
             return -EINVAL;
         }
     }
     s->address = strncmp(s->server, "tcp://", 6) == 0 ? s->server + 6 : s->server;
     if (strncmp(s->address, "unix:", 5) == 0 && rnet_addr_parse(s->address, &addr) == 0)
         return 0;
-    if (s->address != s->server && rnet_addr_split(s->address, host, sizeof(host), port, sizeof(port)) == 0 &&
+    if (s->address != s->server &&
+        rnet_addr_split(s->address, host, sizeof(host), port, sizeof(port)) == 0 &&
         !strpbrk(s->address, "/ "))
         return 0;
-    ft_text_error_set(why, "server: \"%.128s\" is not an address: write tcp://HOST:PORT", s->server);
+    ft_text_error_set(why, "server: \"%.128s\" is not an address: write tcp://HOST:PORT",
+                      s->server);
     return -EINVAL;
 }
 
@@ -149,8 +160,8 @@ static bool has_control(const char *text)
 }
 
 /* Two objects must not become one file; the same object may, for several processes. */
-static int path_check(const struct ft_settings *s, const struct ft_process_settings *p, const struct ft_pair *pair,
-                      struct ft_text_error *reterr)
+static int path_check(const struct ft_settings *s, const struct ft_process_settings *p,
+                      const struct ft_pair *pair, struct ft_text_error *reterr)
 {
     const struct ft_process_settings *all;
     size_t n = ft_settings_processes(s, &all);
@@ -162,26 +173,32 @@ static int path_check(const struct ft_settings *s, const struct ft_process_setti
             if (other == pair)
                 return 0;
             if (strcmp(other->value, pair->value) == 0 && strcmp(other->key, pair->key) != 0)
-                return ft_yaml_fail(s->yaml, pair->mark, reterr,
-                                    "objects \"%s\" and \"%s\" become one file, %s: give each a file of its own",
-                                    other->key, pair->key, pair->value);
+                return ft_yaml_fail(
+                    s->yaml, pair->mark, reterr,
+                    "objects \"%s\" and \"%s\" become one file, %s: give each a file of its own",
+                    other->key, pair->key, pair->value);
         }
     }
     return 0;
 }
 
-static int objects_check(const struct ft_settings *s, const struct ft_process_settings *p, struct ft_text_error *reterr)
+static int objects_check(const struct ft_settings *s, const struct ft_process_settings *p,
+                         struct ft_text_error *reterr)
 {
     for (size_t i = 0; i < p->objects.n; i++) {
         const struct ft_pair *pair = &p->objects.items[i];
-        const char           *why;
-        int                   r;
+        const char *why;
+        int r;
 
         if (ft_object_name_check(rn_slice_str(pair->key), &why) < 0)
-            return ft_yaml_fail(s->yaml, pair->mark, reterr, "object \"%.64s\": %s: choose another name", pair->key, why);
+            return ft_yaml_fail(s->yaml, pair->mark, reterr,
+                                "object \"%.64s\": %s: choose another name", pair->key, why);
         if (has_control(pair->value) || !*pair->value || strlen(pair->value) > PATH_MAX - 64)
-            return ft_yaml_fail(s->yaml, pair->mark, reterr, "the path of \"%.64s\" is empty, too long or has control characters: "
-                                "choose another path", pair->key);
+            return ft_yaml_fail(
+                s->yaml, pair->mark, reterr,
+                "the path of \"%.64s\" is empty, too long or has control characters: "
+                "choose another path",
+                pair->key);
         r = path_check(s, p, pair, reterr);
         if (r < 0)
             return r;
@@ -189,20 +206,24 @@ static int objects_check(const struct ft_settings *s, const struct ft_process_se
     return 0;
 }
 
-static int process_check(const struct ft_settings *s, const struct ft_process_settings *p, struct ft_text_error *reterr)
+static int process_check(const struct ft_settings *s, const struct ft_process_settings *p,
+                         struct ft_text_error *reterr)
 {
     const struct ft_process_settings *all;
 
     (void)ft_settings_processes(s, &all);
     if (!*p->name || has_control(p->name) || strlen(p->name) > 255)
-        return ft_yaml_fail(s->yaml, p->mark, reterr, "the name of a process has 1 to 255 bytes and no control characters: "
+        return ft_yaml_fail(s->yaml, p->mark, reterr,
+                            "the name of a process has 1 to 255 bytes and no control characters: "
                             "choose another one");
     for (const struct ft_process_settings *other = all; other < p; other++)
         if (strcmp(other->name, p->name) == 0)
-            return ft_yaml_fail(s->yaml, p->mark, reterr, "process \"%s\" stands twice, first in line %d: rename one", p->name,
-                                other->mark.line);
+            return ft_yaml_fail(s->yaml, p->mark, reterr,
+                                "process \"%s\" stands twice, first in line %d: rename one",
+                                p->name, other->mark.line);
     if (p->command.n == 0 || !*p->command.items[0])
-        return ft_yaml_fail(s->yaml, p->mark, reterr, "process \"%s\" has no command: name a program", p->name);
+        return ft_yaml_fail(s->yaml, p->mark, reterr,
+                            "process \"%s\" has no command: name a program", p->name);
     return objects_check(s, p, reterr);
 }
 
@@ -216,17 +237,20 @@ static int settings_check(struct ft_settings *s, struct ft_text_error *reterr)
     if (r < 0)
         return ft_yaml_fail(s->yaml, (struct ft_mark){0}, reterr, "%s", why.text);
     if (s->reconnect_max_ns < s->reconnect_base_ns)
-        return ft_yaml_fail(s->yaml, (struct ft_mark){0}, reterr, "reconnect: max is smaller than base: exchange them");
+        return ft_yaml_fail(s->yaml, (struct ft_mark){0}, reterr,
+                            "reconnect: max is smaller than base: exchange them");
     for (size_t i = 0; i < s->labels.n; i++)
         if (!*s->labels.items[i].key || has_control(s->labels.items[i].key))
-            return ft_yaml_fail(s->yaml, s->labels.items[i].mark, reterr, "a label has an empty name or control characters: "
+            return ft_yaml_fail(s->yaml, s->labels.items[i].mark, reterr,
+                                "a label has an empty name or control characters: "
                                 "rename it");
     for (size_t i = 0; i < n && r == 0; i++)
         r = process_check(s, &p[i], reterr);
     return r;
 }
 
-/* Paths go into journals that a later start, perhaps from another folder, reads: so they are absolute. */
+/* Paths go into journals that a later start, perhaps from another folder, reads: so they are
+ * absolute. */
 static int path_absolute(struct ft_yaml *y, const char *cwd, const char **path)
 {
     char joined[PATH_MAX];
@@ -259,7 +283,8 @@ static int paths_absolute(struct ft_settings *s)
     return r;
 }
 
-int ft_settings_read(const char *path, const char *server, struct ft_settings *ret, struct ft_text_error *reterr)
+int ft_settings_read(const char *path, const char *server, struct ft_settings *ret,
+                     struct ft_text_error *reterr)
 {
     CLEANUP(ft_settings_fini) struct ft_settings s = {0};
     struct document doc;
@@ -278,7 +303,9 @@ int ft_settings_read(const char *path, const char *server, struct ft_settings *r
         return r;
     r = s.server ? paths_absolute(&s) : -ENOMEM;
     if (r < 0) {
-        ft_text_error_set(reterr, "%s: its paths cannot be resolved (%s): shorten them or start elsewhere", path, strerror(-r));
+        ft_text_error_set(reterr,
+                          "%s: its paths cannot be resolved (%s): shorten them or start elsewhere",
+                          path, strerror(-r));
         return r;
     }
     *ret = s;

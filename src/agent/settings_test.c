@@ -12,11 +12,13 @@ TEST(the_contracts_file_is_read)
     CLEANUP(ft_settings_fini) struct ft_settings s = {0};
     const struct ft_process_settings *p;
 
-    testing_settings("server: tcp://127.0.0.1:4320\nstate: ./agent-state\nlabels: {env: dev}\n"
-                     "reconnect: {base: 500ms, max: 20s}\nprocesses:\n  - name: shipper\n"
-                     "    command: [./shipper, --config, ./agent-state/shipper.yaml]\n"
-                     "    objects: {shipper.yaml: ./agent-state/shipper.yaml}\n    on_change: signal HUP\n"
-                     "    start_grace: 1s\n    stdout: discard\n    health: {window: 5s}\n    lines: stdout\n", &s);
+    testing_settings(
+        "server: tcp://127.0.0.1:4320\nstate: ./agent-state\nlabels: {env: dev}\n"
+        "reconnect: {base: 500ms, max: 20s}\nprocesses:\n  - name: shipper\n"
+        "    command: [./shipper, --config, ./agent-state/shipper.yaml]\n"
+        "    objects: {shipper.yaml: ./agent-state/shipper.yaml}\n    on_change: signal HUP\n"
+        "    start_grace: 1s\n    stdout: discard\n    health: {window: 5s}\n    lines: stdout\n",
+        &s);
     EQ(ft_settings_processes(&s, &p), 1);
     STREQ(s.address, "127.0.0.1:4320");
     STREQ(s.folder, testing_path("@"));
@@ -63,18 +65,25 @@ static void refuses(const char *text, const char *where_and_what)
 TEST(a_wrong_file_is_refused_with_file_line_and_column)
 {
     refuses("servr: x\n", "bad.yaml:1:1: unknown key \"servr\"");
-    refuses("server: http://x:1\n", "bad.yaml: server: http://x:1: this agent speaks framed TCP: write tcp://HOST:PORT");
+    refuses("server: http://x:1\n",
+            "bad.yaml: server: http://x:1: this agent speaks framed TCP: write tcp://HOST:PORT");
     refuses("server: localhost:4320\n", "is not an address: write tcp://HOST:PORT");
     refuses("server: tcp://localhost\n", "is not an address");
     refuses("processes:\n  - {name: a}\n", "bad.yaml:2:5: command is missing");
-    refuses("processes:\n  - {name: a, command: []}\n", "bad.yaml:2:5: process \"a\" has no command");
+    refuses("processes:\n  - {name: a, command: []}\n",
+            "bad.yaml:2:5: process \"a\" has no command");
     refuses("processes:\n  - {name: a, command: [x]}\n  - {name: a, command: [x]}\n",
             "bad.yaml:3:5: process \"a\" stands twice, first in line 2");
-    refuses("processes:\n  - {name: a, command: [x], on_change: signal FOO}\n", "bad.yaml:2:40: on_change: \"signal FOO\"");
-    refuses("processes:\n  - {name: a, command: [x], stdout: nowhere}\n", "stdout: \"nowhere\" is not known");
-    refuses("processes:\n  - {name: a, command: [x], health: {http: x}}\n", "unknown key \"http\" in health");
-    refuses("processes:\n  - {name: a, command: [x], lines: http://x}\n", "lines: \"http://x\" is unknown: write none or stdout");
-    refuses("processes:\n  - {name: a, command: [x], objects: {a/b: c}}\n", "bad.yaml:2:39: object \"a/b\"");
+    refuses("processes:\n  - {name: a, command: [x], on_change: signal FOO}\n",
+            "bad.yaml:2:40: on_change: \"signal FOO\"");
+    refuses("processes:\n  - {name: a, command: [x], stdout: nowhere}\n",
+            "stdout: \"nowhere\" is not known");
+    refuses("processes:\n  - {name: a, command: [x], health: {http: x}}\n",
+            "unknown key \"http\" in health");
+    refuses("processes:\n  - {name: a, command: [x], lines: http://x}\n",
+            "lines: \"http://x\" is unknown: write none or stdout");
+    refuses("processes:\n  - {name: a, command: [x], objects: {a/b: c}}\n",
+            "bad.yaml:2:39: object \"a/b\"");
     refuses("processes:\n  - {name: a, command: [x], objects: {a: f, b: f}}\n", "become one file");
     refuses("reconnect: {base: 5s, max: 1s}\n", "max is smaller than base");
     refuses("reconnect: {base: 5}\n", "bad.yaml:1:19: base: \"5\" is not a duration");

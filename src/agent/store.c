@@ -17,9 +17,10 @@
 
 #define WRITTEN_BYTES_MAX (4 * FT_MIB)
 
-/* ---- the outcome -------------------------------------------------------------------------------------------------- */
+/* ---- the outcome ---- */
 
-int ft_outcome_set(struct ft_outcome *o, struct rn_slice hash, enum ft_status status, const char *error)
+int ft_outcome_set(struct ft_outcome *o, struct rn_slice hash, enum ft_status status,
+                   const char *error)
 {
     uint8_t *copy = malloc(hash.len + 1);
 
@@ -58,16 +59,18 @@ static int outcome_decode(struct rn_slice bytes, struct ft_outcome *o)
     const struct ft_limits limits = {.message_max = FT_MESSAGE_MAX_DEFAULT};
     const Opamp__Proto__RemoteConfigStatus *msg;
     ProtobufCMessage *base;
-    int r = ft_message_decode(bytes, &opamp__proto__remote_config_status__descriptor, &limits, &arena, &base, NULL);
+    int r = ft_message_decode(bytes, &opamp__proto__remote_config_status__descriptor, &limits,
+                              &arena, &base, NULL);
 
     if (r < 0)
         return r;
     msg = (const Opamp__Proto__RemoteConfigStatus *)base;
-    return ft_outcome_set(o, rn_slice(msg->last_remote_config_hash.data, msg->last_remote_config_hash.len),
-                          (enum ft_status)msg->status, msg->error_message);
+    return ft_outcome_set(
+        o, rn_slice(msg->last_remote_config_hash.data, msg->last_remote_config_hash.len),
+        (enum ft_status)msg->status, msg->error_message);
 }
 
-/* ---- files of the folder ------------------------------------------------------------------------------------------ */
+/* ---- files of the folder ---- */
 
 static int state_path(const struct ft_store *s, const char *name, char out[PATH_MAX])
 {
@@ -78,7 +81,7 @@ static int state_write(const struct ft_store *s, const char *name, struct rn_sli
 {
     struct ft_file_attrs attrs = {.exists = true, .mode = 0600, .uid = geteuid(), .gid = getegid()};
     char path[PATH_MAX];
-    int  r = state_path(s, name, path);
+    int r = state_path(s, name, path);
 
     return r < 0 ? r : ft_file_replace(path, body, &attrs, NULL);
 }
@@ -87,7 +90,7 @@ static int state_write(const struct ft_store *s, const char *name, struct rn_sli
 static int state_read(const struct ft_store *s, const char *name, struct ft_buf *out)
 {
     char path[PATH_MAX];
-    int  r = state_path(s, name, path);
+    int r = state_path(s, name, path);
 
     if (r == 0)
         r = ft_file_read(path, out->max, out, NULL);
@@ -122,8 +125,8 @@ static int written_load(struct ft_store *s)
 {
     CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(WRITTEN_BYTES_MAX);
     size_t lines = 0;
-    char  *rest = NULL;
-    int    r = state_read(s, "written", &text);
+    char *rest = NULL;
+    int r = state_read(s, "written", &text);
 
     if (r == 0)
         r = ft_buf_add_byte(&text, '\0');
@@ -134,7 +137,8 @@ static int written_load(struct ft_store *s)
     s->written = calloc(lines + 1, sizeof(*s->written));
     if (!s->written)
         return -ENOMEM;
-    for (char *l = strtok_r((char *)text.data, "\n", &rest); l && s->n_written < lines; l = strtok_r(NULL, "\n", &rest)) {
+    for (char *l = strtok_r((char *)text.data, "\n", &rest); l && s->n_written < lines;
+         l = strtok_r(NULL, "\n", &rest)) {
         s->written[s->n_written] = strdup(l);
         if (!s->written[s->n_written])
             return -ENOMEM;
@@ -179,7 +183,7 @@ static int uid_load(struct ft_store *s)
 static int lock_take(struct ft_store *s)
 {
     char path[PATH_MAX];
-    int  r = state_path(s, "lock", path);
+    int r = state_path(s, "lock", path);
 
     if (r < 0)
         return r;
@@ -195,7 +199,10 @@ int ft_store_open(const char *folder, struct ft_store *ret, struct ft_text_error
     static const struct {
         const char *name;
         int (*load)(struct ft_store *);
-    } loads[] = {{"lock", lock_take}, {"instance-uid", uid_load}, {"status", outcome_load}, {"applied", applied_load},
+    } loads[] = {{"lock", lock_take},
+                 {"instance-uid", uid_load},
+                 {"status", outcome_load},
+                 {"applied", applied_load},
                  {"written", written_load}};
     int r = ft_dir_make(folder);
 
@@ -208,9 +215,13 @@ int ft_store_open(const char *folder, struct ft_store *ret, struct ft_text_error
         if (r == 0)
             continue;
         if (r == -EWOULDBLOCK)
-            ft_text_error_set(reterr, "%s: another fettle-agent runs on this state: stop it or name another folder", folder);
+            ft_text_error_set(
+                reterr,
+                "%s: another fettle-agent runs on this state: stop it or name another folder",
+                folder);
         else
-            ft_text_error_set(reterr, "%s/%s: %s: repair or remove it", folder, loads[i].name, strerror(-r));
+            ft_text_error_set(reterr, "%s/%s: %s: repair or remove it", folder, loads[i].name,
+                              strerror(-r));
         return r;
     }
     *ret = s;
@@ -229,12 +240,12 @@ void ft_store_close(struct ft_store *s)
     s->lock = -1;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------ */
+/* ---- changes ---- */
 
 int ft_store_set_uid(struct ft_store *s, const struct ft_uuid *uid)
 {
     char text[FT_UUID_TEXT_SIZE + 1];
-    int  r;
+    int r;
 
     ft_uuid_format(uid, text);
     strcat(text, "\n");
@@ -255,10 +266,11 @@ static int written_save(struct ft_store *s, const char *const *paths, size_t n)
     return r < 0 ? r : state_write(s, "written", ft_buf_slice(&text));
 }
 
-int ft_store_set_applied(struct ft_store *s, struct ft_offer **offer, const char *const *written, size_t n)
+int ft_store_set_applied(struct ft_store *s, struct ft_offer **offer, const char *const *written,
+                         size_t n)
 {
     char **copy;
-    int    r = written_copy(written, n, &copy);
+    int r = written_copy(written, n, &copy);
 
     if (r < 0)
         return r;
@@ -277,7 +289,8 @@ int ft_store_set_applied(struct ft_store *s, struct ft_offer **offer, const char
     return 0;
 }
 
-int ft_store_set_outcome(struct ft_store *s, struct rn_slice hash, enum ft_status status, const char *error)
+int ft_store_set_outcome(struct ft_store *s, struct rn_slice hash, enum ft_status status,
+                         const char *error)
 {
     CLEANUP(ft_buf_fini) struct ft_buf body = FT_BUF_INIT(64 * FT_KIB);
     int r = ft_outcome_set(&s->outcome, hash, status, error);

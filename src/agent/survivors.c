@@ -17,7 +17,7 @@
 #include "proc.h"
 
 #define JOURNAL_BYTES_MAX (1024 * 1024)
-#define GONE_TRIES        400 /* of 5 ms */
+#define GONE_TRIES 400 /* of 5 ms */
 
 /* The machine's boot: pids and ticks of an earlier one mean nothing. */
 static int machine_boot(char out[64])
@@ -36,7 +36,7 @@ int ft_survivors_journal(const char *state_folder, const struct ft_child_record 
 {
     CLEANUP(fclosep) FILE *f = NULL;
     char path[PATH_MAX], temporary[PATH_MAX], boot[64];
-    int  r = ft_path_format(path, sizeof(path), "%s/children", state_folder);
+    int r = ft_path_format(path, sizeof(path), "%s/children", state_folder);
 
     if (r == 0)
         r = ft_path_format(temporary, sizeof(temporary), "%s/.children.new", state_folder);
@@ -48,8 +48,8 @@ int ft_survivors_journal(const char *state_folder, const struct ft_child_record 
     if (!f)
         return -errno;
     for (size_t i = 0; i < n; i++)
-        (void)fprintf(f, "%s %d %llu %s\n", boot, (int)records[i].pgid, (unsigned long long)records[i].start_ticks,
-                      records[i].name);
+        (void)fprintf(f, "%s %d %llu %s\n", boot, (int)records[i].pgid,
+                      (unsigned long long)records[i].start_ticks, records[i].name);
     if (fflush(f) != 0)
         return -errno;
     return rename(temporary, path) < 0 ? -errno : 0;
@@ -57,11 +57,11 @@ int ft_survivors_journal(const char *state_folder, const struct ft_child_record 
 
 /* One look over all processes: who is in the group, and does one of them prove that it is ours? */
 struct census {
-    pid_t       pgid;
-    uint64_t    start_ticks;
+    pid_t pgid;
+    uint64_t start_ticks;
     const char *mark;
-    int         alive;
-    bool        ours;
+    int alive;
+    bool ours;
 };
 
 static bool census_take(void *arg, pid_t pid)
@@ -72,7 +72,8 @@ static bool census_take(void *arg, pid_t pid)
     if (ft_proc_stat(pid, &st) < 0 || st.pgrp != c->pgid || st.state == 'Z')
         return true;
     c->alive++;
-    c->ours |= (pid == c->pgid && st.start_ticks == c->start_ticks) || ft_proc_has_env(pid, c->mark);
+    c->ours |=
+        (pid == c->pgid && st.start_ticks == c->start_ticks) || ft_proc_has_env(pid, c->mark);
     return true;
 }
 
@@ -83,7 +84,8 @@ static int group_kill(struct census *c, const char *name)
     (void)ft_proc_each(census_take, c);
     if (!c->ours)
         return 0;
-    log_warn("killing what an earlier agent left behind", LOG_STR("process", name), LOG_INT("group", c->pgid));
+    log_warn("killing what an earlier agent left behind", LOG_STR("process", name),
+             LOG_INT("group", c->pgid));
     for (int i = 0; i < GONE_TRIES && c->alive > 0; i++) {
         (void)kill(-c->pgid, SIGKILL);
         (void)nanosleep(&nap, NULL);
@@ -95,22 +97,24 @@ static int group_kill(struct census *c, const char *name)
 
 static int line_kill(char *line, const char *boot, const char *mark)
 {
-    char  line_boot[64];
-    int   pgid, name_at = 0;
+    char line_boot[64];
+    int pgid, name_at = 0;
     unsigned long long ticks;
 
-    if (sscanf(line, "%63s %d %llu %n", line_boot, &pgid, &ticks, &name_at) != 3 || strcmp(line_boot, boot) != 0 || pgid <= 1)
+    if (sscanf(line, "%63s %d %llu %n", line_boot, &pgid, &ticks, &name_at) != 3 ||
+        strcmp(line_boot, boot) != 0 || pgid <= 1)
         return 0;
-    return group_kill(&(struct census){.pgid = pgid, .start_ticks = ticks, .mark = mark}, line + name_at);
+    return group_kill(&(struct census){.pgid = pgid, .start_ticks = ticks, .mark = mark},
+                      line + name_at);
 }
 
 int ft_survivors_kill(const char *state_folder)
 {
     CLEANUP(ft_buf_fini) struct ft_buf text = FT_BUF_INIT(JOURNAL_BYTES_MAX);
-    char  path[PATH_MAX], mark[PATH_MAX + 32], boot[64];
+    char path[PATH_MAX], mark[PATH_MAX + 32], boot[64];
     char *rest = NULL;
-    int   killed = 0;
-    int   r = ft_path_format(path, sizeof(path), "%s/children", state_folder);
+    int killed = 0;
+    int r = ft_path_format(path, sizeof(path), "%s/children", state_folder);
 
     if (r == 0)
         r = machine_boot(boot);

@@ -4,8 +4,9 @@
  *     running, on_change: restart     LIFE (the next one) --- it runs ---> WINDOW
  *     waiting for its back-off        LIFE, at once
  *
- * A life that ends in LIFE or WINDOW is a failure, with one exception: a process that dies of the very signal that we sent it did not
- * know the signal (or not yet), and is started once more with the new files.
+ * A life that ends in LIFE or WINDOW is a failure, with one exception: a process that dies of the
+ * very signal that we sent it did not know the signal (or not yet), and is started once more with
+ * the new files.
  *
  * A life that ends in GRACE ran with the old files: the next one is watched instead.
  */
@@ -25,10 +26,10 @@ enum stage { GRACE, LIFE, WINDOW, DONE };
 
 struct watch {
     struct ft_process *p;
-    enum stage         stage;
-    rn_time            due;  /* of GRACE and WINDOW */
-    uint64_t           life; /* the one that is watched or awaited */
-    bool               signalled, retried;
+    enum stage stage;
+    rn_time due;   /* of GRACE and WINDOW */
+    uint64_t life; /* the one that is watched or awaited */
+    bool signalled, retried;
 };
 
 static void window_open(struct watch *w, rn_time from)
@@ -85,7 +86,8 @@ static void step_grace(struct watch *w, rn_time now)
         return;
     if (ft_process_signal(p, p->settings->on_change.signal) < 0)
         return; /* gone this moment: its end will be seen */
-    log_info("process told of new files", LOG_STR("process", p->settings->name), LOG_INT("signal", p->settings->on_change.signal));
+    log_info("process told of new files", LOG_STR("process", p->settings->name),
+             LOG_INT("signal", p->settings->on_change.signal));
     w->signalled = true;
     window_open(w, now);
     FT_FAULT_POINT(PROCESS_TOLD);
@@ -95,7 +97,8 @@ static bool died_of_our_signal(const struct watch *w)
 {
     const struct ft_process *p = w->p;
 
-    return w->signalled && !w->retried && p->ended_life == w->life && p->start_error == 0 && WIFSIGNALED(p->ended_status) &&
+    return w->signalled && !w->retried && p->ended_life == w->life && p->start_error == 0 &&
+           WIFSIGNALED(p->ended_status) &&
            WTERMSIG(p->ended_status) == p->settings->on_change.signal;
 }
 
@@ -142,9 +145,9 @@ static rn_time next_due(const struct watch *w, size_t n, bool *ret_done)
 static int watch_all(struct ft_supervisor *s, struct watch *w, size_t n, char *why, size_t size)
 {
     for (;;) {
-        bool    done;
+        bool done;
         rn_time due, now = rn_now();
-        int     r = rn_cancelled(); /* before any end is judged: a stop ends processes too */
+        int r = rn_cancelled(); /* before any end is judged: a stop ends processes too */
 
         for (size_t i = 0; i < n && r == 0; i++)
             r = step(&w[i], now, why, size);
@@ -159,11 +162,12 @@ static int watch_all(struct ft_supervisor *s, struct watch *w, size_t n, char *w
     }
 }
 
-int ft_take_up(struct ft_supervisor *s, const struct ft_plan *plan, bool fresh, char *why, size_t why_size)
+int ft_take_up(struct ft_supervisor *s, const struct ft_plan *plan, bool fresh, char *why,
+               size_t why_size)
 {
     CLEANUP(freep) struct watch *w = calloc(s->n + 1, sizeof(*w));
     size_t n = 0;
-    int    r;
+    int r;
 
     if (!w) {
         (void)snprintf(why, why_size, "out of memory");

@@ -12,15 +12,16 @@
 
 #include "files.h"
 
-const char testing_program[] = "check() { if grep -q broken \"$1\" 2>/dev/null; then echo this is broken >&2; exit 2; fi; }\n"
-                               "f=$1; trap 'check \"$f\"' HUP; check \"$f\"; echo started\n"
-                               "while :; do sleep 0.02; done\n";
+const char testing_program[] =
+    "check() { if grep -q broken \"$1\" 2>/dev/null; then echo this is broken >&2; exit 2; fi; }\n"
+    "f=$1; trap 'check \"$f\"' HUP; check \"$f\"; echo started\n"
+    "while :; do sleep 0.02; done\n";
 
 const char *testing_path(const char *text)
 {
     static char texts[4][4096];
-    static int  turn;
-    char  *out = texts[turn++ % 4];
+    static int turn;
+    char *out = texts[turn++ % 4];
     size_t n = 0;
 
     for (; *text; text++) {
@@ -130,12 +131,14 @@ void fake_server_reply(struct fake_server *f, bool metrics)
     fake_server_say(f, &msg);
 }
 
-void fake_server_offer(struct fake_server *f, const char *hash, const char *object, const char *body)
+void fake_server_offer(struct fake_server *f, const char *hash, const char *object,
+                       const char *body)
 {
     Opamp__Proto__ServerToAgent msg = OPAMP__PROTO__SERVER_TO_AGENT__INIT;
     Opamp__Proto__AgentRemoteConfig config = OPAMP__PROTO__AGENT_REMOTE_CONFIG__INIT;
     Opamp__Proto__AgentConfigMap map = OPAMP__PROTO__AGENT_CONFIG_MAP__INIT;
-    Opamp__Proto__AgentConfigMap__ConfigMapEntry entry = OPAMP__PROTO__AGENT_CONFIG_MAP__CONFIG_MAP_ENTRY__INIT;
+    Opamp__Proto__AgentConfigMap__ConfigMapEntry entry =
+        OPAMP__PROTO__AGENT_CONFIG_MAP__CONFIG_MAP_ENTRY__INIT;
     Opamp__Proto__AgentConfigMap__ConfigMapEntry *entries[] = {&entry};
     Opamp__Proto__AgentConfigObject file = OPAMP__PROTO__AGENT_CONFIG_OBJECT__INIT;
 
@@ -158,7 +161,9 @@ int fake_server_outcome(struct fake_server *f, const char *hash)
         const Opamp__Proto__RemoteConfigStatus *s = f->last.msg->remote_config_status;
 
         fake_server_reply(f, false);
-        if (s && rn_slice_eq_str(rn_slice(s->last_remote_config_hash.data, s->last_remote_config_hash.len), hash) &&
+        if (s &&
+            rn_slice_eq_str(
+                rn_slice(s->last_remote_config_hash.data, s->last_remote_config_hash.len), hash) &&
             (s->status == (int)FT_STATUS_APPLIED || s->status == (int)FT_STATUS_FAILED))
             return (int)s->status;
     }

@@ -16,20 +16,22 @@
 
 #define IN_FORCE "transaction"
 #define BUILDING "transaction.new"
-#define ENDED    "transaction.old"
+#define ENDED "transaction.old"
 
 #define PLAN_BYTES_MAX (16 * FT_MIB)
 #define BODY_BYTES_MAX FT_MESSAGE_MAX_AGENT
 
 static int path_in(const struct ft_txn *t, const char *folder, const char *name, char out[PATH_MAX])
 {
-    return ft_path_format(out, PATH_MAX, "%s/%s%s%s", t->store->folder, folder, *name ? "/" : "", name);
+    return ft_path_format(out, PATH_MAX, "%s/%s%s%s", t->store->folder, folder, *name ? "/" : "",
+                          name);
 }
 
-static int part_write(const struct ft_txn *t, const char *folder, const char *name, struct rn_slice body)
+static int part_write(const struct ft_txn *t, const char *folder, const char *name,
+                      struct rn_slice body)
 {
     char path[PATH_MAX];
-    int  r = path_in(t, folder, name, path);
+    int r = path_in(t, folder, name, path);
 
     return r < 0 ? r : ft_file_write(path, body);
 }
@@ -37,7 +39,7 @@ static int part_write(const struct ft_txn *t, const char *folder, const char *na
 static int part_read(const struct ft_txn *t, const char *name, struct ft_buf *out)
 {
     char path[PATH_MAX];
-    int  r = path_in(t, IN_FORCE, name, path);
+    int r = path_in(t, IN_FORCE, name, path);
 
     return r < 0 ? r : ft_file_read(path, out->max, out, NULL);
 }
@@ -45,7 +47,7 @@ static int part_read(const struct ft_txn *t, const char *name, struct ft_buf *ou
 static int folder_sync(const struct ft_txn *t, const char *folder)
 {
     char path[PATH_MAX];
-    int  r = path_in(t, folder, "", path);
+    int r = path_in(t, folder, "", path);
 
     return r < 0 ? r : ft_dir_sync(path);
 }
@@ -53,7 +55,7 @@ static int folder_sync(const struct ft_txn *t, const char *folder)
 static int folder_remove(const struct ft_txn *t, const char *folder)
 {
     char path[PATH_MAX];
-    int  r = path_in(t, folder, "", path);
+    int r = path_in(t, folder, "", path);
 
     return r < 0 ? r : ft_dir_remove(path);
 }
@@ -61,7 +63,7 @@ static int folder_remove(const struct ft_txn *t, const char *folder)
 static int folder_rename(const struct ft_txn *t, const char *from, const char *to)
 {
     char a[PATH_MAX], b[PATH_MAX];
-    int  r = path_in(t, from, "", a);
+    int r = path_in(t, from, "", a);
 
     if (r == 0)
         r = path_in(t, to, "", b);
@@ -75,14 +77,14 @@ static void old_name(size_t i, char out[32])
     (void)snprintf(out, 32, "old.%zu", i);
 }
 
-/* ---- begin -------------------------------------------------------------------------------------------------------- */
+/* ---- begin ---- */
 
 static int old_copy(const struct ft_txn *t, size_t i)
 {
     CLEANUP(ft_buf_fini) struct ft_buf body = FT_BUF_INIT(BODY_BYTES_MAX);
     const struct ft_entry *e = &t->plan.entries[i];
     char name[32];
-    int  r;
+    int r;
 
     if (e->action == FT_ENTRY_KEEP || !e->old.exists)
         return 0;
@@ -96,7 +98,7 @@ static int old_copy(const struct ft_txn *t, size_t i)
 static int journal_begin(const struct ft_txn *t)
 {
     char path[PATH_MAX];
-    int  r = folder_remove(t, BUILDING);
+    int r = folder_remove(t, BUILDING);
 
     if (r == 0)
         r = path_in(t, BUILDING, "", path);
@@ -133,8 +135,8 @@ static int journal_write(const struct ft_txn *t)
     return r;
 }
 
-int ft_txn_begin(struct ft_store *store, const struct ft_settings *settings, struct ft_offer **offer, struct ft_txn *ret,
-                 struct ft_text_error *reterr)
+int ft_txn_begin(struct ft_store *store, const struct ft_settings *settings,
+                 struct ft_offer **offer, struct ft_txn *ret, struct ft_text_error *reterr)
 {
     struct ft_txn t = {.store = store, .offer = *offer};
     int r = ft_plan_make(settings, store, *offer, &t.plan, reterr);
@@ -143,9 +145,11 @@ int ft_txn_begin(struct ft_store *store, const struct ft_settings *settings, str
         return r;
     r = journal_write(&t);
     if (r < 0) {
-        ft_text_error_set(reterr, "%s: the journal cannot be written: %s", store->folder, strerror(-r));
+        ft_text_error_set(reterr, "%s: the journal cannot be written: %s", store->folder,
+                          strerror(-r));
         (void)folder_remove(&t, BUILDING);
-        (void)folder_remove(&t, IN_FORCE); /* the rename may have happened before its fsync failed */
+        (void)folder_remove(&t,
+                            IN_FORCE); /* the rename may have happened before its fsync failed */
         ft_plan_fini(&t.plan);
         return r == -EINVAL ? -EIO : r;
     }
@@ -154,7 +158,7 @@ int ft_txn_begin(struct ft_store *store, const struct ft_settings *settings, str
     return 0;
 }
 
-/* ---- an earlier life ---------------------------------------------------------------------------------------------- */
+/* ---- an earlier life ---- */
 
 static int offer_load(struct ft_txn *t)
 {
@@ -194,7 +198,7 @@ int ft_txn_load(struct ft_store *store, struct ft_txn *ret, struct ft_text_error
 {
     CLEANUP(ft_txn_fini) struct ft_txn t = {.store = store};
     char path[PATH_MAX];
-    int  r = folder_remove(&t, BUILDING);
+    int r = folder_remove(&t, BUILDING);
 
     if (r == 0)
         r = folder_remove(&t, ENDED);
@@ -209,7 +213,8 @@ int ft_txn_load(struct ft_store *store, struct ft_txn *ret, struct ft_text_error
     if (r == 0)
         r = reason_load(&t);
     if (r < 0) {
-        ft_text_error_set(reterr, "%s/" IN_FORCE ": %s: repair it, or remove it and push again", store->folder, strerror(-r));
+        ft_text_error_set(reterr, "%s/" IN_FORCE ": %s: repair it, or remove it and push again",
+                          store->folder, strerror(-r));
         return r;
     }
     *ret = t;
@@ -217,7 +222,7 @@ int ft_txn_load(struct ft_store *store, struct ft_txn *ret, struct ft_text_error
     return 1;
 }
 
-/* ---- forwards ----------------------------------------------------------------------------------------------------- */
+/* ---- forwards ---- */
 
 static void write_step(bool renamed)
 {
@@ -248,7 +253,8 @@ int ft_txn_write(struct ft_txn *t, struct ft_text_error *reterr)
 
         if (r < 0) {
             ft_text_error_set(reterr, "%s: cannot be %s: %s", t->plan.entries[i].path,
-                              t->plan.entries[i].action == FT_ENTRY_REMOVE ? "removed" : "written", strerror(-r));
+                              t->plan.entries[i].action == FT_ENTRY_REMOVE ? "removed" : "written",
+                              strerror(-r));
             return r;
         }
     }
@@ -256,13 +262,13 @@ int ft_txn_write(struct ft_txn *t, struct ft_text_error *reterr)
     return 0;
 }
 
-/* ---- backwards ---------------------------------------------------------------------------------------------------- */
+/* ---- backwards ---- */
 
 int ft_txn_fail(struct ft_txn *t, const char *reason)
 {
     struct ft_file_attrs attrs = {.exists = true, .mode = 0600, .uid = geteuid(), .gid = getegid()};
     char path[PATH_MAX];
-    int  r;
+    int r;
 
     t->failed = true;
     (void)ft_text_clean(rn_slice_str(reason), t->reason, sizeof(t->reason));
@@ -278,7 +284,7 @@ static int entry_restore(const struct ft_txn *t, size_t i)
     CLEANUP(ft_buf_fini) struct ft_buf body = FT_BUF_INIT(BODY_BYTES_MAX);
     const struct ft_entry *e = &t->plan.entries[i];
     char name[32];
-    int  r;
+    int r;
 
     if (e->action == FT_ENTRY_KEEP)
         return 0;
@@ -297,7 +303,8 @@ int ft_txn_restore(struct ft_txn *t, struct ft_text_error *reterr)
         int r = entry_restore(t, i);
 
         if (r < 0 && first == 0) {
-            ft_text_error_set(reterr, "%s: cannot be restored: %s", t->plan.entries[i].path, strerror(-r));
+            ft_text_error_set(reterr, "%s: cannot be restored: %s", t->plan.entries[i].path,
+                              strerror(-r));
             first = r;
         }
         FT_FAULT_POINT(FILE_RESTORED);
@@ -306,9 +313,10 @@ int ft_txn_restore(struct ft_txn *t, struct ft_text_error *reterr)
     return first;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------ */
+/* ---- the end ---- */
 
-/* The paths that are fettle's from now on. Files of other agents' files (mappings that went away) stay on the list. */
+/* The paths that are fettle's from now on. Files of other agents' files (mappings that went away)
+ * stay on the list. */
 static size_t written_after(const struct ft_txn *t, const char **paths)
 {
     size_t n = 0;
@@ -330,7 +338,8 @@ static size_t written_after(const struct ft_txn *t, const char **paths)
     return n;
 }
 
-/* The offer moves to the store only once all of the end has succeeded, so that the transaction can still fail. */
+/* The offer moves to the store only once all of the end has succeeded, so that the transaction can
+ * still fail. */
 static int applied_record(struct ft_txn *t)
 {
     CLEANUP(freep) const char **paths = calloc(t->store->n_written + t->plan.n + 1, sizeof(*paths));

@@ -1,4 +1,5 @@
-/* Transactions without a runtime: what they do to files, and that a kill at any step leaves nothing between. */
+/* Transactions without a runtime: what they do to files, and that a kill at any step leaves nothing
+ * between. */
 #include "transaction.h"
 
 #include <stdlib.h>
@@ -12,9 +13,10 @@
 #include "fault.h"
 #include "testing.h"
 
-static const char two_files[] = "state: @/state\nprocesses:\n"
-                                "  - {name: a, command: [x], objects: {one: @/one, two: @/two}}\n"
-                                "  - {name: b, command: [x], objects: {two: @/two, three: @/three}}\n";
+static const char two_files[] =
+    "state: @/state\nprocesses:\n"
+    "  - {name: a, command: [x], objects: {one: @/one, two: @/two}}\n"
+    "  - {name: b, command: [x], objects: {two: @/two, three: @/three}}\n";
 
 struct object {
     const char *name, *body;
@@ -44,11 +46,13 @@ static struct ft_offer *offer_make(const char *hash, const struct object *object
     OK(ft_offer_from_opamp(&config, &offer));
     return offer;
 }
-#define OFFER(hash, ...) offer_make(hash, (const struct object[]){__VA_ARGS__}, sizeof((struct object[]){__VA_ARGS__}) / sizeof(struct object))
+#define OFFER(hash, ...)                                                                           \
+    offer_make(hash, (const struct object[]){__VA_ARGS__},                                         \
+               sizeof((struct object[]){__VA_ARGS__}) / sizeof(struct object))
 
 struct world {
     struct ft_settings settings;
-    struct ft_store    store;
+    struct ft_store store;
 };
 
 static void world_open(struct world *w)
@@ -102,7 +106,7 @@ static void rollback(struct world *w, struct ft_offer *offer)
 TEST(an_application_writes_all_files_and_records_itself)
 {
     struct world w;
-    struct stat  st;
+    struct stat st;
 
     world_open(&w);
     apply(&w, OFFER("h1", {"one", "1\n"}, {"two", "2\n"}));
@@ -126,7 +130,7 @@ TEST(an_application_writes_all_files_and_records_itself)
 TEST(mode_of_a_replaced_file_and_a_link_are_kept)
 {
     struct world w;
-    struct stat  st;
+    struct stat st;
 
     testing_write(testing_path("@/one"), "local\n");
     EQ(chmod(testing_path("@/one"), 0604), 0);
@@ -149,8 +153,9 @@ TEST(a_rollback_brings_back_what_was_there)
     testing_write(testing_path("@/one"), "local\n");
     world_open(&w);
     rollback(&w, OFFER("h1", {"one", "1\n"}, {"two", "2\n"}));
-    TRUE(testing_file_is(testing_path("@/one"), "local\n")); /* the first last good one is the local file */
-    TRUE(testing_file_is(testing_path("@/two"), NULL));      /* no last good one: removed */
+    TRUE(testing_file_is(testing_path("@/one"),
+                         "local\n")); /* the first last good one is the local file */
+    TRUE(testing_file_is(testing_path("@/two"), NULL)); /* no last good one: removed */
     EQ(w.store.outcome.status, FT_STATUS_FAILED);
     STREQ(w.store.outcome.error, "it did not live");
     TRUE(w.store.applied == NULL);
@@ -197,10 +202,11 @@ TEST(only_processes_whose_bytes_change_are_touched)
 
 TEST(an_object_that_is_not_mapped_is_refused_by_name)
 {
-    CLEANUP(ft_offer_freep) struct ft_offer *offer = OFFER("h1", {"one", "1\n"}, {"stranger.conf", "x"});
+    CLEANUP(ft_offer_freep)
+    struct ft_offer *offer = OFFER("h1", {"one", "1\n"}, {"stranger.conf", "x"});
     struct ft_text_error err = {""};
     struct ft_txn t;
-    struct world  w;
+    struct world w;
 
     world_open(&w);
     ERR(ft_txn_begin(&w.store, &w.settings, &offer, &t, &err), EINVAL);
@@ -218,11 +224,12 @@ TEST(a_file_that_cannot_be_written_is_named_and_all_are_restored)
 {
     struct ft_text_error err = {""};
     struct ft_txn t;
-    struct world  w;
+    struct world w;
 
     world_open(&w);
     begin(&w, OFFER("h1", {"one", "1\n"}, {"two", "2\n"}), &t);
-    EQ(mkdir(testing_path("@/.two.fettle-tmp"), 0700), 0); /* the temporary file cannot be made, also by root */
+    EQ(mkdir(testing_path("@/.two.fettle-tmp"), 0700),
+       0); /* the temporary file cannot be made, also by root */
     TRUE(ft_txn_write(&t, &err) < 0);
     TRUE(strstr(err.text, "/two: cannot be written") != NULL);
     EQ(rmdir(testing_path("@/.two.fettle-tmp")), 0);
@@ -234,13 +241,13 @@ TEST(a_file_that_cannot_be_written_is_named_and_all_are_restored)
     world_close(&w);
 }
 
-/* ---- kills -------------------------------------------------------------------------------------------------------- */
+/* ---- kills ---- */
 
 /* In a child: apply or roll back until the fault point kills it. */
 static void die_at(enum ft_fault_point point, bool backwards)
 {
     pid_t pid = fork();
-    int   status;
+    int status;
 
     if (pid == 0) {
         struct world w;
@@ -260,13 +267,15 @@ static void die_at(enum ft_fault_point point, bool backwards)
 
 static bool is_old(void)
 {
-    return testing_file_is(testing_path("@/one"), "old 1\n") && testing_file_is(testing_path("@/two"), "old 2\n") &&
+    return testing_file_is(testing_path("@/one"), "old 1\n") &&
+           testing_file_is(testing_path("@/two"), "old 2\n") &&
            testing_file_is(testing_path("@/three"), NULL);
 }
 
 static bool is_new(void)
 {
-    return testing_file_is(testing_path("@/one"), "new 1\n") && testing_file_is(testing_path("@/two"), NULL) &&
+    return testing_file_is(testing_path("@/one"), "new 1\n") &&
+           testing_file_is(testing_path("@/two"), NULL) &&
            testing_file_is(testing_path("@/three"), "new 3\n");
 }
 
@@ -298,7 +307,8 @@ static void kill_and_recover(enum ft_fault_point point)
     apply(&w, OFFER("h1", {"one", "old 1\n"}, {"two", "old 2\n"}));
     world_close(&w);
     die_at(point, backwards);
-    TRUE(testing_file_is(testing_path("@/one"), "old 1\n") || testing_file_is(testing_path("@/one"), "new 1\n"));
+    TRUE(testing_file_is(testing_path("@/one"), "old 1\n") ||
+         testing_file_is(testing_path("@/one"), "new 1\n"));
     world_open(&w);
     recover(&w);
     if (rn_slice_eq_str(w.store.applied->hash, "h2"))
@@ -314,9 +324,9 @@ static void kill_and_recover(enum ft_fault_point point)
 }
 
 /* Steps of processes are no business of this file. */
-#define PROCESS_STEP(constant) \
-    (FT_POINT_##constant == FT_POINT_PROCESS_TOLD || FT_POINT_##constant == FT_POINT_WINDOW_PASSED || \
-     FT_POINT_##constant == FT_POINT_ROLLED_BACK)
+#define PROCESS_STEP(constant)                                                                     \
+    (FT_POINT_##constant == FT_POINT_PROCESS_TOLD ||                                               \
+     FT_POINT_##constant == FT_POINT_WINDOW_PASSED || FT_POINT_##constant == FT_POINT_ROLLED_BACK)
 #ifdef FETTLE_FAULT_POINTS
 TEST(a_kill_at_any_step_leaves_old_or_new)
 {
@@ -332,12 +342,14 @@ TEST(a_journal_of_another_file_of_the_agent_does_not_fit)
 {
     CLEANUP(ft_settings_fini) struct ft_settings other = {0};
     struct ft_txn t;
-    struct world  w;
+    struct world w;
 
     world_open(&w);
     begin(&w, OFFER("h1", {"one", "1\n"}), &t);
     TRUE(ft_plan_fits(&t.plan, &w.settings));
-    testing_settings("state: @/state\nprocesses:\n  - {name: a, command: [x], objects: {one: @/moved}}\n", &other);
+    testing_settings(
+        "state: @/state\nprocesses:\n  - {name: a, command: [x], objects: {one: @/moved}}\n",
+        &other);
     FALSE(ft_plan_fits(&t.plan, &other));
     ft_txn_fini(&t);
     world_close(&w);
@@ -347,7 +359,7 @@ TEST(a_damaged_journal_keeps_the_agent_from_starting)
 {
     struct ft_text_error err;
     struct ft_txn t;
-    struct world  w;
+    struct world w;
 
     world_open(&w);
     begin(&w, OFFER("h1", {"one", "1\n"}), &t);
@@ -361,8 +373,8 @@ TEST(a_damaged_journal_keeps_the_agent_from_starting)
 TEST(two_agents_cannot_share_a_state)
 {
     struct ft_text_error err;
-    struct ft_store      other;
-    struct world         w;
+    struct ft_store other;
+    struct world w;
 
     world_open(&w);
     ERR(ft_store_open(w.settings.state, &other, &err), EWOULDBLOCK);

@@ -13,20 +13,20 @@
 
 #include "say.h"
 
-#define DEFAULT_SERVER  "http://127.0.0.1:4321"
+#define DEFAULT_SERVER "http://127.0.0.1:4321"
 #define ANSWER_BYTES_MAX ((size_t)256 << 20)
 #define TOKEN_BYTES_MAX 4096
-#define LIST_PAGE       "limit=1000"
+#define LIST_PAGE "limit=1000"
 
 struct client {
-    CURL              *curl;
-    char              *server; /* without a trailing slash */
-    struct curl_slist *auth;   /* the Authorization header, or NULL */
-    char               curl_error[CURL_ERROR_SIZE];
+    CURL *curl;
+    char *server;            /* without a trailing slash */
+    struct curl_slist *auth; /* the Authorization header, or NULL */
+    char curl_error[CURL_ERROR_SIZE];
 };
 
 struct answer {
-    char  *data;
+    char *data;
     size_t len;
 };
 
@@ -63,8 +63,8 @@ static int read_token(char token[TOKEN_BYTES_MAX])
     } else if (path) {
         FILE *f = fopen(path, "re");
         if (!f) {
-            say("cannot read the token file %s: %s: name a readable file in FETTLE_TOKEN_FILE", path,
-                strerror(errno));
+            say("cannot read the token file %s: %s: name a readable file in FETTLE_TOKEN_FILE",
+                path, strerror(errno));
             return -EINVAL;
         }
         if (!fgets(token, TOKEN_BYTES_MAX, f))
@@ -141,10 +141,13 @@ static void say_refused(const struct client *c, long status, const struct answer
 
     if (status == 401)
         say("%s refused the token: set FETTLE_TOKEN or FETTLE_TOKEN_FILE (the server writes "
-            "DATA/admin-token at its first start)", c->server);
+            "DATA/admin-token at its first start)",
+            c->server);
     else
         say("%s answered %ld: %s", c->server, status,
-            detail ? detail : title ? title : "no reason given");
+            detail  ? detail
+            : title ? title
+                    : "no reason given");
     json_decref(problem);
 }
 
@@ -163,7 +166,8 @@ static int status_to_error(long status)
     }
 }
 
-static int perform(struct client *c, const char *path, struct curl_slist *headers, json_t **ret_json)
+static int perform(struct client *c, const char *path, struct curl_slist *headers,
+                   json_t **ret_json)
 {
     CLEANUP(answer_done) struct answer a = {0};
     char url[8192];
@@ -194,7 +198,8 @@ static int perform(struct client *c, const char *path, struct curl_slist *header
     }
     *ret_json = a.data ? json_loadb(a.data, a.len, 0, NULL) : NULL;
     if (!*ret_json) {
-        say("%s did not answer with JSON: is FETTLE_SERVER the address of fettled's API?", c->server);
+        say("%s did not answer with JSON: is FETTLE_SERVER the address of fettled's API?",
+            c->server);
         return -EPROTO;
     }
     return 0;
@@ -206,7 +211,8 @@ int client_get(struct client *c, const char *path, json_t **ret_json)
     return perform(c, path, c->auth, ret_json);
 }
 
-int client_put(struct client *c, const char *path, const struct client_body *body, json_t **ret_json)
+int client_put(struct client *c, const char *path, const struct client_body *body,
+               json_t **ret_json)
 {
     char type[512];
     struct curl_slist *headers = NULL;

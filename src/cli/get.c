@@ -23,7 +23,7 @@ static const char usage[] =
     "      --help               this text\n";
 
 struct get_options {
-    bool        json;
+    bool json;
     const char *selector;
 };
 
@@ -60,13 +60,14 @@ static void print_agents(const json_t *items)
     struct table t;
     size_t i;
     json_t *agent;
-    const char *heads[] = {"INSTANCE UID", "SERVICE", "HOST", "STATUS",
-                           "GROUP", "CONFIGURATION", "STATE", "LAST SEEN"};
+    const char *heads[] = {"INSTANCE UID", "SERVICE",       "HOST",  "STATUS",
+                           "GROUP",        "CONFIGURATION", "STATE", "LAST SEEN"};
 
     table_init(&t, sizeof(heads) / sizeof(heads[0]));
     for (i = 0; i < t.columns; i++)
         table_add(&t, heads[i]);
-    json_array_foreach(items, i, agent) {
+    json_array_foreach(items, i, agent)
+    {
         const json_t *config = json_object_get(agent, "config");
         table_add(&t, text(agent, "instance_uid"));
         table_add(&t, text(json_object_get(agent, "identifying_attributes"), "service.name"));
@@ -87,8 +88,8 @@ static long long dropped(const json_t *ledger)
     const char *reason;
     json_t *count;
 
-    json_object_foreach(json_object_get(ledger, "dropped"), reason, count)
-        sum += json_integer_value(count);
+    json_object_foreach(json_object_get(ledger, "dropped"), reason, count) sum +=
+        json_integer_value(count);
     return sum;
 }
 
@@ -98,13 +99,14 @@ static void print_exporters(const json_t *items)
     size_t i;
     json_t *exporter;
     char number[32];
-    const char *heads[] = {"NAME", "TYPE", "STATE", "OFFERED", "DELIVERED",
+    const char *heads[] = {"NAME",      "TYPE",    "STATE",  "OFFERED",   "DELIVERED",
                            "DUPLICATE", "DROPPED", "QUEUED", "LAST ERROR"};
 
     table_init(&t, sizeof(heads) / sizeof(heads[0]));
     for (i = 0; i < t.columns; i++)
         table_add(&t, heads[i]);
-    json_array_foreach(items, i, exporter) {
+    json_array_foreach(items, i, exporter)
+    {
         const json_t *ledger = json_object_get(exporter, "ledger");
         table_add(&t, text(exporter, "name"));
         table_add(&t, text(exporter, "type"));
@@ -134,7 +136,8 @@ static int fetch(const char *what, const struct get_options *o, json_t **ret_ite
         snprintf(query, sizeof(query), "selector=%s", escaped ? escaped : "");
         free(escaped);
     }
-    return client_list(c, what[0] == 'a' ? "/api/v1/agents" : "/api/v1/exporters", query, ret_items);
+    return client_list(c, what[0] == 'a' ? "/api/v1/agents" : "/api/v1/exporters", query,
+                       ret_items);
 }
 
 /* -1: go on; else the exit status. */

@@ -5,18 +5,18 @@
 #include "commands.h"
 #include "say.h"
 
-static const char usage[] =
-    "usage: fettle COMMAND ...\n"
-    "\n"
-    "  get agents       list the agents\n"
-    "  get exporters    list the exporters with their books\n"
-    "  push FILE        push a file to the agents of a group\n"
-    "  COMMAND --help   more about one\n"
-    "\n"
-    "      --help       this text\n"
-    "      --version    print the version\n"
-    "\n"
-    "environment: FETTLE_SERVER (default http://127.0.0.1:4321), FETTLE_TOKEN or FETTLE_TOKEN_FILE\n";
+static const char usage[] = "usage: fettle COMMAND ...\n"
+                            "\n"
+                            "  get agents       list the agents\n"
+                            "  get exporters    list the exporters with their books\n"
+                            "  push FILE        push a file to the agents of a group\n"
+                            "  COMMAND --help   more about one\n"
+                            "\n"
+                            "      --help       this text\n"
+                            "      --version    print the version\n"
+                            "\n"
+                            "environment: FETTLE_SERVER (default http://127.0.0.1:4321), "
+                            "FETTLE_TOKEN or FETTLE_TOKEN_FILE\n";
 
 int main(int argc, char *argv[])
 {

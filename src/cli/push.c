@@ -1,7 +1,8 @@
 /* fettle push FILE: one object of a group's configuration, and with --wait what became of it.
  *
- * The wait is for the agents of the group that are online at the 202. Each is decided by APPLIED or FAILED at the pushed
- * version, or by a newer version that took its place; the rest are named at the time-out.
+ * The wait is for the agents of the group that are online at the 202. Each is decided by APPLIED or
+ * FAILED at the pushed version, or by a newer version that took its place; the rest are named at
+ * the time-out.
  */
 #include "commands.h"
 
@@ -23,7 +24,7 @@
 #include "say.h"
 
 #define FILE_BYTES_MAX ((size_t)128 << 20) /* the largest message_max a server can have */
-#define POLL_NS        200000000L
+#define POLL_NS 200000000L
 
 static const char usage[] =
     "usage: fettle push FILE [--group G] [--object NAME] [--wait] [--timeout SPAN]\n"
@@ -36,13 +37,13 @@ static const char usage[] =
 
 struct push_options {
     const char *file, *group;
-    char        object[256];
-    bool        wait;
-    double      timeout_s;
+    char object[256];
+    bool wait;
+    double timeout_s;
 };
 
 struct pushed {
-    char    *name;
+    char *name;
     json_int_t version;
 };
 
@@ -98,7 +99,7 @@ static bool parse_span(const char *text, double *ret_s)
 {
     static const struct {
         const char *unit;
-        double      s;
+        double s;
     } units[] = {{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
     char *end;
     double n = strtod(text, &end);
@@ -145,9 +146,8 @@ static int put(struct client *c, const struct push_options *o, struct pushed *re
     const char *name = json_string_value(json_object_get(answer, "configuration"));
     ret_pushed->name = strdup(name ? name : "");
     ret_pushed->version = json_integer_value(json_object_get(answer, "version"));
-    printf("pushed %s to group %s: %s v%lld, hash %.12s\n", o->object, o->group,
-           name ? name : "?", (long long)ret_pushed->version,
-           json_string_value(json_object_get(answer, "hash")));
+    printf("pushed %s to group %s: %s v%lld, hash %.12s\n", o->object, o->group, name ? name : "?",
+           (long long)ret_pushed->version, json_string_value(json_object_get(answer, "hash")));
     fflush(stdout);
     json_decref(answer);
     return ret_pushed->name ? 0 : -ENOMEM;
@@ -187,7 +187,8 @@ static int look(struct client *c, json_t *agents, const struct pushed *p, struct
     json_t *known;
 
     tally->pending = 0;
-    json_array_foreach(agents, i, known) {
+    json_array_foreach(agents, i, known)
+    {
         char path[256];
         json_t *agent = NULL;
         if (json_is_null(known))
@@ -212,10 +213,9 @@ static void say_pending(const json_t *agents)
     size_t i;
     json_t *agent;
 
-    json_array_foreach(agents, i, agent)
-        if (!json_is_null(agent))
-            say("no answer in time from %s: look at it with `fettle get agents`",
-                json_string_value(json_object_get(agent, "instance_uid")));
+    json_array_foreach(agents, i, agent) if (!json_is_null(agent))
+        say("no answer in time from %s: look at it with `fettle get agents`",
+            json_string_value(json_object_get(agent, "instance_uid")));
 }
 
 static int wait_for(struct client *c, const struct push_options *o, const struct pushed *p)

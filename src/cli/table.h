@@ -13,7 +13,8 @@ struct table {
 };
 
 void table_init(struct table *t, size_t columns);
-/* The next cell, copied; NULL reads "-". Out of memory ends the program: there is nothing to save. */
+/* The next cell, copied; NULL reads "-". Out of memory ends the program: there is nothing to save.
+ */
 void table_add(struct table *t, const char *text);
 void table_print(const struct table *t, FILE *out);
 void table_done(struct table *t);

@@ -1,7 +1,7 @@
 /* Files, memory and messages of the YAML reader.
  *
- * libyaml composes the document; yaml_table.c walks table and document together. Whatever the result points to is in one list
- * of blocks, so that half-read is as easily freed as read.
+ * libyaml composes the document; yaml_table.c walks table and document together. Whatever the
+ * result points to is in one list of blocks, so that half-read is as easily freed as read.
  */
 #include "yaml_internal.h"
 
@@ -18,7 +18,7 @@
 
 struct ft_yaml_block {
     struct ft_yaml_block *next;
-    max_align_t           data[];
+    max_align_t data[];
 };
 
 void *ft__yaml_alloc(struct ft_yaml *y, size_t size)
@@ -35,7 +35,7 @@ void *ft__yaml_alloc(struct ft_yaml *y, size_t size)
 char *ft_yaml_strdup(struct ft_yaml *y, const char *text)
 {
     size_t n = strlen(text) + 1;
-    char  *s = ft__yaml_alloc(y, n);
+    char *s = ft__yaml_alloc(y, n);
 
     return s ? memcpy(s, text, n) : NULL;
 }
@@ -48,7 +48,7 @@ const char *ft_yaml_dir(const struct ft_yaml *y)
 const char *ft_yaml_path(struct ft_yaml *y, const char *path)
 {
     size_t n = strlen(y->dir) + 1 + strlen(path) + 1;
-    char  *s;
+    char *s;
 
     if (path[0] == '/' || strcmp(y->dir, ".") == 0)
         return ft_yaml_strdup(y, path);
@@ -75,13 +75,15 @@ struct ft_yaml *ft_yaml_free(struct ft_yaml *y)
     return NULL;
 }
 
-int ft_yaml_fail(const struct ft_yaml *y, struct ft_mark mark, struct ft_text_error *reterr, const char *format, ...)
+int ft_yaml_fail(const struct ft_yaml *y, struct ft_mark mark, struct ft_text_error *reterr,
+                 const char *format, ...)
 {
     va_list ap;
-    int     n;
+    int n;
 
     if (mark.line > 0)
-        n = snprintf(reterr->text, sizeof(reterr->text), "%s:%d:%d: ", y->name, mark.line, mark.column);
+        n = snprintf(reterr->text, sizeof(reterr->text), "%s:%d:%d: ", y->name, mark.line,
+                     mark.column);
     else
         n = snprintf(reterr->text, sizeof(reterr->text), "%s: ", y->name);
     if (n < 0 || (size_t)n >= sizeof(reterr->text))
@@ -110,7 +112,8 @@ static int yaml_new(const char *name, struct ft_yaml **ret)
     return 0;
 }
 
-static int parser_fail(const struct ft_yaml *y, const yaml_parser_t *p, struct ft_text_error *reterr)
+static int parser_fail(const struct ft_yaml *y, const yaml_parser_t *p,
+                       struct ft_text_error *reterr)
 {
     struct ft_mark mark = ft__yaml_mark(&p->problem_mark);
 
@@ -119,19 +122,22 @@ static int parser_fail(const struct ft_yaml *y, const yaml_parser_t *p, struct f
         return -ENOMEM;
     }
     if (p->error == YAML_READER_ERROR)
-        return ft_yaml_fail(y, (struct ft_mark){0}, reterr, "%s at byte %zu: write it as UTF-8 text",
+        return ft_yaml_fail(y, (struct ft_mark){0}, reterr,
+                            "%s at byte %zu: write it as UTF-8 text",
                             p->problem ? p->problem : "unreadable text", p->problem_offset);
-    return ft_yaml_fail(y, mark, reterr, "not YAML: %s%s%s: check indentation, colons and quotes here",
+    return ft_yaml_fail(y, mark, reterr,
+                        "not YAML: %s%s%s: check indentation, colons and quotes here",
                         p->problem ? p->problem : "syntax error", p->context ? " " : "",
                         p->context ? p->context : "");
 }
 
 /* The text must not go on after the document that was loaded. */
-static int parser_expect_end(const struct ft_yaml *y, yaml_parser_t *p, struct ft_text_error *reterr)
+static int parser_expect_end(const struct ft_yaml *y, yaml_parser_t *p,
+                             struct ft_text_error *reterr)
 {
     yaml_document_t rest;
-    yaml_node_t    *root;
-    int             r = 0;
+    yaml_node_t *root;
+    int r = 0;
 
     if (!yaml_parser_load(p, &rest))
         return parser_fail(y, p, reterr);
@@ -143,12 +149,12 @@ static int parser_expect_end(const struct ft_yaml *y, yaml_parser_t *p, struct f
     return r;
 }
 
-static int document_apply(struct ft_yaml *y, yaml_parser_t *p, const struct ft_option *table, void *value,
-                          struct ft_text_error *reterr)
+static int document_apply(struct ft_yaml *y, yaml_parser_t *p, const struct ft_option *table,
+                          void *value, struct ft_text_error *reterr)
 {
     yaml_document_t doc;
-    yaml_node_t    *root;
-    int             r = 0;
+    yaml_node_t *root;
+    int r = 0;
 
     if (!yaml_parser_load(p, &doc))
         return parser_fail(y, p, reterr);
@@ -161,12 +167,13 @@ static int document_apply(struct ft_yaml *y, yaml_parser_t *p, const struct ft_o
     return r;
 }
 
-int ft_yaml_read_text(const char *name, const char *text, size_t len, const struct ft_option *table, void *value,
-                      size_t size, struct ft_yaml **ret_yaml, struct ft_text_error *reterr)
+int ft_yaml_read_text(const char *name, const char *text, size_t len, const struct ft_option *table,
+                      void *value, size_t size, struct ft_yaml **ret_yaml,
+                      struct ft_text_error *reterr)
 {
     CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
     yaml_parser_t parser;
-    int           r = yaml_new(name, &y);
+    int r = yaml_new(name, &y);
 
     memset(value, 0, size);
     if (r < 0 || !yaml_parser_initialize(&parser)) {
@@ -189,8 +196,8 @@ static int file_read(const char *path, char **ret_text, size_t *ret_len)
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     CLEANUP(freep) char *text = NULL;
     struct stat st;
-    size_t      len = 0;
-    ssize_t     n;
+    size_t len = 0;
+    ssize_t n;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
@@ -215,7 +222,7 @@ int ft_yaml_read_file(const char *path, const struct ft_option *table, void *val
 {
     CLEANUP(freep) char *text = NULL;
     size_t len = 0;
-    int    r = file_read(path, &text, &len);
+    int r = file_read(path, &text, &len);
 
     if (r < 0) {
         memset(value, 0, size);

@@ -1,7 +1,8 @@
 /* Applying a table of options to a YAML document.
  *
- * One pass fills the defaults, one walks the mapping's pairs and looks each key up, one looks for what is required. Recursion
- * follows the tables, which are finite, so neither nesting nor anchors that contain themselves can run away.
+ * One pass fills the defaults, one walks the mapping's pairs and looks each key up, one looks for
+ * what is required. Recursion follows the tables, which are finite, so neither nesting nor anchors
+ * that contain themselves can run away.
  */
 #include "yaml_internal.h"
 
@@ -12,11 +13,11 @@
 
 /* One application of one table to one mapping. */
 struct reader {
-    struct ft_yaml         *y;
-    yaml_document_t        *doc;
+    struct ft_yaml *y;
+    yaml_document_t *doc;
     const struct ft_option *table;
-    const char             *discriminator; /* a key that somebody else has read ("type"), or NULL */
-    struct ft_text_error   *err;
+    const char *discriminator; /* a key that somebody else has read ("type"), or NULL */
+    struct ft_text_error *err;
 };
 
 static int fail_memory(const struct reader *rd)
@@ -57,16 +58,20 @@ static const char *node_text(const yaml_node_t *node)
 static int expect_scalar(const struct reader *rd, const yaml_node_t *node, const char *name)
 {
     if (node->type != YAML_SCALAR_NODE)
-        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is %s: write a single value", name, node_what(node));
+        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is %s: write a single value", name,
+                            node_what(node));
     if (strlen(node_text(node)) != node->data.scalar.length)
-        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s contains a NUL byte: remove it", name);
-    if (node_is_plain(node) && (node->data.scalar.length == 0 || strcmp(node_text(node), "~") == 0 ||
-                                strcmp(node_text(node), "null") == 0))
-        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is empty: give a value or remove the key", name);
+        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s contains a NUL byte: remove it",
+                            name);
+    if (node_is_plain(node) &&
+        (node->data.scalar.length == 0 || strcmp(node_text(node), "~") == 0 ||
+         strcmp(node_text(node), "null") == 0))
+        return ft_yaml_fail(rd->y, node_mark(node), rd->err,
+                            "%s is empty: give a value or remove the key", name);
     return 0;
 }
 
-/* ---- scalars ------------------------------------------------------------------------------------------------------ */
+/* ---- scalars ---- */
 
 static void example_for(enum ft_option_kind kind, char *buf, size_t size)
 {
@@ -84,10 +89,11 @@ static int64_t unit_for(const struct ft_option *o, const char **ret_unit)
     return o->kind != FT_DURATION ? 1 : seconds ? FT_SEC(1) : FT_MS(1);
 }
 
-static int range_check(const struct reader *rd, const struct ft_option *o, struct ft_mark mark, int64_t v)
+static int range_check(const struct reader *rd, const struct ft_option *o, struct ft_mark mark,
+                       int64_t v)
 {
     const char *unit;
-    int64_t     div = unit_for(o, &unit);
+    int64_t div = unit_for(o, &unit);
 
     if (v < o->min)
         return ft_yaml_fail(rd->y, mark, rd->err, "%s is too small: at least %lld%s", o->name,
@@ -98,20 +104,22 @@ static int range_check(const struct reader *rd, const struct ft_option *o, struc
     return 0;
 }
 
-static int number_apply(const struct reader *rd, const struct ft_option *o, const char *text, struct ft_mark mark,
-                        int64_t *field)
+static int number_apply(const struct reader *rd, const struct ft_option *o, const char *text,
+                        struct ft_mark mark, int64_t *field)
 {
-    char    want[64];
+    char want[64];
     int64_t v = 0;
-    int     r = o->kind == FT_DURATION ? ft_duration_parse(text, &v)
-                : o->kind == FT_SIZE   ? ft_size_parse(text, &v)
-                                       : ft_int_parse(text, &v);
+    int r = o->kind == FT_DURATION ? ft_duration_parse(text, &v)
+            : o->kind == FT_SIZE   ? ft_size_parse(text, &v)
+                                   : ft_int_parse(text, &v);
 
     example_for(o->kind, want, sizeof(want));
     if (r == -ERANGE)
-        return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is too large: write %s", o->name, text, want);
+        return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is too large: write %s", o->name,
+                            text, want);
     if (r < 0)
-        return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is not %s: write one", o->name, text, want);
+        return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is not %s: write one", o->name,
+                            text, want);
     r = range_check(rd, o, mark, v);
     if (r < 0)
         return r;
@@ -127,14 +135,14 @@ static void names_join(const char *const *names, char *buf, size_t size)
     buf[0] = '\0';
     for (size_t i = 0; names[i] && n < size; i++) {
         const char *sep = i == 0 ? "" : names[i + 1] ? ", " : " or ";
-        int         m = snprintf(buf + n, size - n, "%s%s", sep, names[i]);
+        int m = snprintf(buf + n, size - n, "%s%s", sep, names[i]);
 
         n += m > 0 ? (size_t)m : 0;
     }
 }
 
-static int enum_apply(const struct reader *rd, const struct ft_option *o, const char *text, struct ft_mark mark,
-                      int *field)
+static int enum_apply(const struct reader *rd, const struct ft_option *o, const char *text,
+                      struct ft_mark mark, int *field)
 {
     char known[256];
 
@@ -145,20 +153,22 @@ static int enum_apply(const struct reader *rd, const struct ft_option *o, const 
         }
     }
     names_join(o->names, known, sizeof(known));
-    return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is unknown: write %s", o->name, text, known);
+    return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is unknown: write %s", o->name, text,
+                        known);
 }
 
-static int string_apply(const struct reader *rd, const struct ft_option *o, const char *text, const char **field)
+static int string_apply(const struct reader *rd, const struct ft_option *o, const char *text,
+                        const char **field)
 {
     *field = o->kind == FT_PATH ? ft_yaml_path(rd->y, text) : ft_yaml_strdup(rd->y, text);
     return *field ? 0 : fail_memory(rd);
 }
 
-static int custom_apply(const struct reader *rd, const struct ft_option *o, const char *text, struct ft_mark mark,
-                        void *field)
+static int custom_apply(const struct reader *rd, const struct ft_option *o, const char *text,
+                        struct ft_mark mark, void *field)
 {
     struct ft_text_error why = {"out of memory: free some"};
-    int                  r = o->parse(rd->y, text, field, &why);
+    int r = o->parse(rd->y, text, field, &why);
 
     if (r >= 0)
         return 0;
@@ -167,8 +177,8 @@ static int custom_apply(const struct reader *rd, const struct ft_option *o, cons
 }
 
 /* Text from the file or a default. */
-static int text_apply(const struct reader *rd, const struct ft_option *o, const char *text, struct ft_mark mark,
-                      void *field)
+static int text_apply(const struct reader *rd, const struct ft_option *o, const char *text,
+                      struct ft_mark mark, void *field)
 {
     switch (o->kind) {
     case FT_STRING:
@@ -176,7 +186,8 @@ static int text_apply(const struct reader *rd, const struct ft_option *o, const 
         return string_apply(rd, o, text, field);
     case FT_BOOL:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-            return ft_yaml_fail(rd->y, mark, rd->err, "%s: \"%.64s\" is neither true nor false: write one of them",
+            return ft_yaml_fail(rd->y, mark, rd->err,
+                                "%s: \"%.64s\" is neither true nor false: write one of them",
                                 o->name, text);
         *(bool *)field = text[0] == 't';
         return 0;
@@ -191,26 +202,30 @@ static int text_apply(const struct reader *rd, const struct ft_option *o, const 
     }
 }
 
-static int scalar_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node, void *field)
+static int scalar_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node,
+                        void *field)
 {
     int r = expect_scalar(rd, node, o->name);
 
     if (r < 0)
         return r;
     if (!node_is_plain(node) && (o->kind == FT_BOOL || o->kind == FT_INT))
-        return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is a quoted text: remove the quotes", o->name);
-    if ((o->kind == FT_PATH || o->kind == FT_STRING) && o->required && node->data.scalar.length == 0)
+        return ft_yaml_fail(rd->y, node_mark(node), rd->err,
+                            "%s is a quoted text: remove the quotes", o->name);
+    if ((o->kind == FT_PATH || o->kind == FT_STRING) && o->required &&
+        node->data.scalar.length == 0)
         return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is empty: give a value", o->name);
     return text_apply(rd, o, node_text(node), node_mark(node), field);
 }
 
-/* ---- lists and mappings ------------------------------------------------------------------------------------------- */
+/* ---- lists and mappings ---- */
 
 static int expect_list(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node)
 {
     if (node->type == YAML_SEQUENCE_NODE)
         return 0;
-    return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is %s: write a list, [a, b] or a line `- a` each", o->name,
+    return ft_yaml_fail(rd->y, node_mark(node), rd->err,
+                        "%s is %s: write a list, [a, b] or a line `- a` each", o->name,
                         node_what(node));
 }
 
@@ -224,8 +239,8 @@ static yaml_node_t *list_item(const struct reader *rd, const yaml_node_t *node, 
     return yaml_document_get_node(rd->doc, node->data.sequence.items.start[i]);
 }
 
-static int strings_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node,
-                         struct ft_strings *field)
+static int strings_apply(const struct reader *rd, const struct ft_option *o,
+                         const yaml_node_t *node, struct ft_strings *field)
 {
     int r = expect_list(rd, o, node);
 
@@ -253,7 +268,8 @@ static int strings_default(const struct reader *rd, const char *def, struct ft_s
 {
     char *copy = ft_yaml_strdup(rd->y, def), *rest = NULL;
 
-    field->n = 0; /* a nested table's defaults are set with its parent's, and again when it is given */
+    field->n =
+        0; /* a nested table's defaults are set with its parent's, and again when it is given */
     field->items = ft__yaml_alloc(rd->y, (strlen(def) / 2 + 2) * sizeof(*field->items));
     if (!copy || !field->items)
         return fail_memory(rd);
@@ -266,8 +282,8 @@ static int expect_mapping(const struct reader *rd, const char *name, const yaml_
 {
     if (node->type == YAML_MAPPING_NODE)
         return 0;
-    return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is %s: write a mapping, `key: value`", name,
-                        node_what(node));
+    return ft_yaml_fail(rd->y, node_mark(node), rd->err, "%s is %s: write a mapping, `key: value`",
+                        name, node_what(node));
 }
 
 static int key_check(const struct reader *rd, const yaml_node_t *map, const yaml_node_pair_t *pair,
@@ -281,7 +297,8 @@ static int key_check(const struct reader *rd, const yaml_node_t *map, const yaml
         const yaml_node_t *other = yaml_document_get_node(rd->doc, p->key);
 
         if (strcmp(node_text(other), node_text(key)) == 0)
-            return ft_yaml_fail(rd->y, node_mark(key), rd->err, "\"%.64s\" stands twice, first in line %d: keep one",
+            return ft_yaml_fail(rd->y, node_mark(key), rd->err,
+                                "\"%.64s\" stands twice, first in line %d: keep one",
                                 node_text(key), node_mark(other).line);
     }
     return 0;
@@ -294,7 +311,8 @@ static int pairs_apply(const struct reader *rd, const struct ft_option *o, const
 
     if (r < 0)
         return r;
-    const yaml_node_pair_t *start = node->data.mapping.pairs.start, *top = node->data.mapping.pairs.top;
+    const yaml_node_pair_t *start = node->data.mapping.pairs.start,
+                           *top = node->data.mapping.pairs.top;
     *field = (struct ft_pairs){.given = true};
     field->items = ft__yaml_alloc(rd->y, ((size_t)(top - start) + 1) * sizeof(*field->items));
     if (!field->items)
@@ -302,7 +320,7 @@ static int pairs_apply(const struct reader *rd, const struct ft_option *o, const
     for (const yaml_node_pair_t *p = start; p < top; p++) {
         const yaml_node_t *key = yaml_document_get_node(rd->doc, p->key);
         const yaml_node_t *val = yaml_document_get_node(rd->doc, p->value);
-        struct ft_pair    *pair = &field->items[field->n];
+        struct ft_pair *pair = &field->items[field->n];
 
         r = key_check(rd, node, p, key);
         if (r == 0)
@@ -310,7 +328,8 @@ static int pairs_apply(const struct reader *rd, const struct ft_option *o, const
         if (r < 0)
             return r;
         pair->key = ft_yaml_strdup(rd->y, node_text(key));
-        pair->value = o->kind == FT_PATH_MAP ? ft_yaml_path(rd->y, node_text(val)) : ft_yaml_strdup(rd->y, node_text(val));
+        pair->value = o->kind == FT_PATH_MAP ? ft_yaml_path(rd->y, node_text(val))
+                                             : ft_yaml_strdup(rd->y, node_text(val));
         pair->mark = node_mark(key);
         if (!pair->key || !pair->value)
             return fail_memory(rd);
@@ -334,7 +353,8 @@ static int tables_apply(const struct reader *rd, const struct ft_option *o, cons
     if (!field->items)
         return fail_memory(rd);
     for (size_t i = 0; i < list_len(node); i++) {
-        r = table_apply(rd, o->name, o->table, NULL, list_item(rd, node, i), (char *)field->items + i * o->size);
+        r = table_apply(rd, o->name, o->table, NULL, list_item(rd, node, i),
+                        (char *)field->items + i * o->size);
         if (r < 0)
             return r;
         field->n++;
@@ -347,16 +367,17 @@ static int type_find(const struct reader *rd, const struct ft_option *o, const y
                      const struct ft_variant_type **ret)
 {
     const char *known[32] = {0};
-    char        text[256];
-    size_t      n = 0;
-    int         r = expect_mapping(rd, o->name, map);
+    char text[256];
+    size_t n = 0;
+    int r = expect_mapping(rd, o->name, map);
 
     if (r < 0)
         return r;
     for (const struct ft_variant_type *t = o->variants; t->name && n < 31; t++)
         known[n++] = t->name;
     names_join(known, text, sizeof(text));
-    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+         p++) {
         const yaml_node_t *key = yaml_document_get_node(rd->doc, p->key);
         const yaml_node_t *val = yaml_document_get_node(rd->doc, p->value);
 
@@ -371,13 +392,15 @@ static int type_find(const struct reader *rd, const struct ft_option *o, const y
                 return 0;
             }
         }
-        return ft_yaml_fail(rd->y, node_mark(val), rd->err, "type: \"%.64s\" is unknown: write %s", node_text(val), text);
+        return ft_yaml_fail(rd->y, node_mark(val), rd->err, "type: \"%.64s\" is unknown: write %s",
+                            node_text(val), text);
     }
-    return ft_yaml_fail(rd->y, node_mark(map), rd->err, "type is missing in %s: add `type:` with %s", o->name, text);
+    return ft_yaml_fail(rd->y, node_mark(map), rd->err,
+                        "type is missing in %s: add `type:` with %s", o->name, text);
 }
 
-static int variants_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node,
-                          struct ft_items *field)
+static int variants_apply(const struct reader *rd, const struct ft_option *o,
+                          const yaml_node_t *node, struct ft_items *field)
 {
     int r = expect_list(rd, o, node);
 
@@ -406,13 +429,13 @@ static int variants_apply(const struct reader *rd, const struct ft_option *o, co
     return 0;
 }
 
-/* ---- a table ------------------------------------------------------------------------------------------------------ */
+/* ---- a table ---- */
 
 static int defaults_apply(const struct reader *rd, char *value)
 {
     for (const struct ft_option *o = rd->table; o->kind != FT_END; o++) {
         struct reader inner = *rd;
-        int           r = 0;
+        int r = 0;
 
         if (o->kind == FT_TABLE) {
             inner.table = o->table;
@@ -428,7 +451,8 @@ static int defaults_apply(const struct reader *rd, char *value)
     return 0;
 }
 
-static int node_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node, void *field)
+static int node_apply(const struct reader *rd, const struct ft_option *o, const yaml_node_t *node,
+                      void *field)
 {
     switch (o->kind) {
     case FT_STRINGS:
@@ -458,8 +482,8 @@ static const struct ft_option *option_find(const struct ft_option *table, const 
 static int fail_unknown(const struct reader *rd, const char *where, const yaml_node_t *key)
 {
     const char *known[64] = {0};
-    char        text[384];
-    size_t      n = 0;
+    char text[384];
+    size_t n = 0;
 
     if (rd->discriminator)
         known[n++] = rd->discriminator;
@@ -467,8 +491,8 @@ static int fail_unknown(const struct reader *rd, const char *where, const yaml_n
         if (o->kind != FT_MARK)
             known[n++] = o->name;
     names_join(known, text, sizeof(text));
-    return ft_yaml_fail(rd->y, node_mark(key), rd->err, "unknown key \"%.64s\"%s%s: known here: %s", node_text(key),
-                        where ? " in " : "", where ? where : "", n ? text : "none");
+    return ft_yaml_fail(rd->y, node_mark(key), rd->err, "unknown key \"%.64s\"%s%s: known here: %s",
+                        node_text(key), where ? " in " : "", where ? where : "", n ? text : "none");
 }
 
 static int required_check(const struct reader *rd, const char *where, const yaml_node_t *map)
@@ -476,21 +500,25 @@ static int required_check(const struct reader *rd, const char *where, const yaml
     for (const struct ft_option *o = rd->table; o->kind != FT_END; o++) {
         bool found = !o->required;
 
-        for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; !found && p < map->data.mapping.pairs.top; p++)
+        for (const yaml_node_pair_t *p = map->data.mapping.pairs.start;
+             !found && p < map->data.mapping.pairs.top; p++)
             found = strcmp(node_text(yaml_document_get_node(rd->doc, p->key)), o->name) == 0;
         if (!found)
-            return ft_yaml_fail(rd->y, node_mark(map), rd->err, "%s is missing%s%s: add it (%s)", o->name,
-                                where ? " in " : "", where ? where : "", o->help ? o->help : "it has no default");
+            return ft_yaml_fail(rd->y, node_mark(map), rd->err, "%s is missing%s%s: add it (%s)",
+                                o->name, where ? " in " : "", where ? where : "",
+                                o->help ? o->help : "it has no default");
     }
     return 0;
 }
 
-static int mapping_apply(const struct reader *rd, const char *where, const yaml_node_t *map, char *value)
+static int mapping_apply(const struct reader *rd, const char *where, const yaml_node_t *map,
+                         char *value)
 {
-    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
-        const yaml_node_t      *key = yaml_document_get_node(rd->doc, p->key);
+    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+         p++) {
+        const yaml_node_t *key = yaml_document_get_node(rd->doc, p->key);
         const struct ft_option *o;
-        int                     r = key_check(rd, map, p, key);
+        int r = key_check(rd, map, p, key);
 
         if (r < 0)
             return r;
@@ -510,7 +538,7 @@ static int table_apply(const struct reader *outer, const char *name, const struc
                        const char *discriminator, const yaml_node_t *node, void *value)
 {
     const struct reader rd = {outer->y, outer->doc, table, discriminator, outer->err};
-    int                 r = expect_mapping(&rd, name, node);
+    int r = expect_mapping(&rd, name, node);
 
     if (r == 0)
         r = defaults_apply(&rd, value);
@@ -520,11 +548,11 @@ static int table_apply(const struct reader *outer, const char *name, const struc
     return r < 0 ? r : mapping_apply(&rd, name, node, value);
 }
 
-int ft__yaml_apply(struct ft_yaml *y, yaml_document_t *doc, yaml_node_t *node, const struct ft_option *table,
-                   void *value, struct ft_text_error *reterr)
+int ft__yaml_apply(struct ft_yaml *y, yaml_document_t *doc, yaml_node_t *node,
+                   const struct ft_option *table, void *value, struct ft_text_error *reterr)
 {
     const struct reader rd = {y, doc, table, NULL, reterr};
-    int                 r = defaults_apply(&rd, value);
+    int r = defaults_apply(&rd, value);
 
     if (r < 0 || !node)
         return r;

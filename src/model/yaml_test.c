@@ -10,38 +10,40 @@
 
 struct lane {
     int64_t batches_max, bytes_max;
-    int     overflow;
+    int overflow;
 };
 
 struct process {
-    const char       *name, *file;
+    const char *name, *file;
     struct ft_strings command;
-    struct ft_pairs   objects;
-    struct ft_mark    mark;
+    struct ft_pairs objects;
+    struct ft_mark mark;
 };
 
 struct sink {
     const char *path;
-    int64_t     port;
+    int64_t port;
 };
 
 struct settings {
-    const char       *data, *title;
-    bool              insecure;
-    int64_t           timeout_ns, workers;
+    const char *data, *title;
+    bool insecure;
+    int64_t timeout_ns, workers;
     struct ft_strings listen;
-    struct ft_pairs   labels;
-    struct lane       lane;
-    struct ft_items   processes, sinks;
-    int               colour;
+    struct ft_pairs labels;
+    struct lane lane;
+    struct ft_items processes, sinks;
+    int colour;
 };
 
 static const char *const overflow_names[] = {"drop-oldest", "drop-newest", NULL};
 
 static const struct ft_option lane_options[] = {
-    {"batches_max", FT_INT, offsetof(struct lane, batches_max), .def = "1000", .min = 1, .max = 1000000},
+    {"batches_max", FT_INT, offsetof(struct lane, batches_max), .def = "1000", .min = 1,
+     .max = 1000000},
     {"bytes_max", FT_SIZE, offsetof(struct lane, bytes_max), .def = "64MiB"},
-    {"overflow", FT_ENUM, offsetof(struct lane, overflow), .def = "drop-oldest", .names = overflow_names},
+    {"overflow", FT_ENUM, offsetof(struct lane, overflow), .def = "drop-oldest",
+     .names = overflow_names},
     {0},
 };
 
@@ -83,18 +85,21 @@ static const struct ft_option options[] = {
     {"data", FT_PATH, offsetof(struct settings, data), .def = "./data"},
     {"title", FT_STRING, offsetof(struct settings, title)},
     {"insecure", FT_BOOL, offsetof(struct settings, insecure), .def = "false"},
-    {"timeout", FT_DURATION, offsetof(struct settings, timeout_ns), .def = "5m", .min = FT_SEC(1), .max = FT_SEC(3600)},
+    {"timeout", FT_DURATION, offsetof(struct settings, timeout_ns), .def = "5m", .min = FT_SEC(1),
+     .max = FT_SEC(3600)},
     {"workers", FT_INT, offsetof(struct settings, workers), .def = "1"},
     {"listen", FT_STRINGS, offsetof(struct settings, listen), .def = "127.0.0.1:4320 [::1]:4320"},
     {"labels", FT_STRING_MAP, offsetof(struct settings, labels)},
     {"lane", FT_TABLE, offsetof(struct settings, lane), .table = lane_options},
-    {"processes", FT_TABLES, offsetof(struct settings, processes), .table = process_options, .size = sizeof(struct process)},
+    {"processes", FT_TABLES, offsetof(struct settings, processes), .table = process_options,
+     .size = sizeof(struct process)},
     {"sinks", FT_VARIANTS, offsetof(struct settings, sinks), .variants = sink_types},
     {"colour", FT_CUSTOM, offsetof(struct settings, colour), .parse = colour_parse},
     {0},
 };
 
-static int read_text(const char *text, struct settings *s, struct ft_yaml **y, struct ft_text_error *err)
+static int read_text(const char *text, struct settings *s, struct ft_yaml **y,
+                     struct ft_text_error *err)
 {
     return ft_yaml_read_text("etc/a.yaml", text, strlen(text), options, s, sizeof(*s), y, err);
 }
@@ -103,7 +108,7 @@ static void refuses(const char *text, const char *message)
 {
     CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
     struct ft_text_error err = {""};
-    struct settings      s;
+    struct settings s;
 
     test_note("%s", text);
     ERR(read_text(text, &s, &y, &err), EINVAL);
@@ -117,7 +122,7 @@ TEST(an_empty_text_gives_the_defaults)
     for (size_t i = 0; i < 4; i++) {
         CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
         struct ft_text_error err;
-        struct settings      s;
+        struct settings s;
 
         OK(read_text(empty[i], &s, &y, &err));
         STREQ(s.data, "etc/./data");
@@ -135,12 +140,14 @@ TEST(every_kind_of_value_is_read)
 {
     CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
     struct ft_text_error err = {""};
-    struct settings      s;
+    struct settings s;
 
-    OK(read_text("data: /var/x\ntitle: \"1\"\ninsecure: true\ntimeout: 30s\nworkers: 3\nlisten: []\ncolour: red\n"
+    OK(read_text("data: /var/x\ntitle: \"1\"\ninsecure: true\ntimeout: 30s\nworkers: 3\nlisten: "
+                 "[]\ncolour: red\n"
                  "labels: {env: dev, tier: 3}\n"
                  "lane: {bytes_max: 1KiB, overflow: drop-newest}\n"
-                 "processes:\n  - name: one\n    command: [./a, --b, '']\n    objects: {c.yaml: ./state/c.yaml}\n"
+                 "processes:\n  - name: one\n    command: [./a, --b, '']\n    objects: {c.yaml: "
+                 "./state/c.yaml}\n"
                  "    file: x\n  - {name: two}\n"
                  "sinks:\n  - {type: file, path: '-'}\n  - {type: net}\n",
                  &s, &y, &err));
@@ -176,22 +183,28 @@ TEST(every_kind_of_value_is_read)
 
 TEST(a_wrong_file_is_refused_with_its_place)
 {
-    refuses("data: x\nno_such: 1\n",
-            "etc/a.yaml:2:1: unknown key \"no_such\": known here: data, title, insecure, timeout, workers, listen, labels, "
-            "lane, processes, sinks or colour");
-    refuses("lane:\n  x: 1\n",
-            "etc/a.yaml:2:3: unknown key \"x\" in lane: known here: batches_max, bytes_max or overflow");
-    refuses("data: x\ndata: y\n", "etc/a.yaml:2:1: \"data\" stands twice, first in line 1: keep one");
-    refuses("labels: {a: 1, a: 2}\n", "etc/a.yaml:1:16: \"a\" stands twice, first in line 1: keep one");
-    refuses("insecure: yes\n", "etc/a.yaml:1:11: insecure: \"yes\" is neither true nor false: write one of them");
+    refuses("data: x\nno_such: 1\n", "etc/a.yaml:2:1: unknown key \"no_such\": known here: data, "
+                                     "title, insecure, timeout, workers, listen, labels, "
+                                     "lane, processes, sinks or colour");
+    refuses("lane:\n  x: 1\n", "etc/a.yaml:2:3: unknown key \"x\" in lane: known here: "
+                               "batches_max, bytes_max or overflow");
+    refuses("data: x\ndata: y\n",
+            "etc/a.yaml:2:1: \"data\" stands twice, first in line 1: keep one");
+    refuses("labels: {a: 1, a: 2}\n",
+            "etc/a.yaml:1:16: \"a\" stands twice, first in line 1: keep one");
+    refuses("insecure: yes\n",
+            "etc/a.yaml:1:11: insecure: \"yes\" is neither true nor false: write one of them");
     refuses("insecure: 'true'\n", "etc/a.yaml:1:11: insecure is a quoted text: remove the quotes");
-    refuses("timeout: 10\n", "etc/a.yaml:1:10: timeout: \"10\" is not a duration such as 250ms, 30s, 5m, 1h or 30d: write one");
+    refuses("timeout: 10\n", "etc/a.yaml:1:10: timeout: \"10\" is not a duration such as 250ms, "
+                             "30s, 5m, 1h or 30d: write one");
     refuses("timeout: 10ms\n", "etc/a.yaml:1:10: timeout is too small: at least 1s");
     refuses("timeout: 2h\n", "etc/a.yaml:1:10: timeout is too large: at most 3600s");
     refuses("workers: 1.5\n", "etc/a.yaml:1:10: workers: \"1.5\" is not a whole number: write one");
-    refuses("workers: 99999999999999999999\n",
-            "etc/a.yaml:1:10: workers: \"99999999999999999999\" is too large: write a whole number");
-    refuses("listen: a\n", "etc/a.yaml:1:9: listen is a single value: write a list, [a, b] or a line `- a` each");
+    refuses(
+        "workers: 99999999999999999999\n",
+        "etc/a.yaml:1:10: workers: \"99999999999999999999\" is too large: write a whole number");
+    refuses("listen: a\n",
+            "etc/a.yaml:1:9: listen is a single value: write a list, [a, b] or a line `- a` each");
     refuses("listen: [[a]]\n", "etc/a.yaml:1:10: listen is a list: write a single value");
     refuses("data: [x]\n", "etc/a.yaml:1:7: data is a list: write a single value");
     refuses("data:\n", "etc/a.yaml:1:6: data is empty: give a value or remove the key");
@@ -199,25 +212,32 @@ TEST(a_wrong_file_is_refused_with_its_place)
     refuses("lane: {overflow: spill}\n",
             "etc/a.yaml:1:18: overflow: \"spill\" is unknown: write drop-oldest or drop-newest");
     refuses("colour: mud\n", "etc/a.yaml:1:9: colour: \"mud\" is no colour: write red");
-    refuses("processes:\n  - command: [a]\n", "etc/a.yaml:2:5: name is missing in processes: add it (unique)");
-    refuses("sinks: [{path: x}]\n", "etc/a.yaml:1:9: type is missing in sinks: add `type:` with file or net");
+    refuses("processes:\n  - command: [a]\n",
+            "etc/a.yaml:2:5: name is missing in processes: add it (unique)");
+    refuses("sinks: [{path: x}]\n",
+            "etc/a.yaml:1:9: type is missing in sinks: add `type:` with file or net");
     refuses("sinks: [{type: es}]\n", "etc/a.yaml:1:16: type: \"es\" is unknown: write file or net");
-    refuses("sinks: [{type: net, path: x}]\n", "etc/a.yaml:1:21: unknown key \"path\" in sinks: known here: type or port");
+    refuses("sinks: [{type: net, path: x}]\n",
+            "etc/a.yaml:1:21: unknown key \"path\" in sinks: known here: type or port");
     refuses("- a\n", "etc/a.yaml:1:1: the file is a list: write a mapping, `key: value`");
     refuses("title: \"a\\0b\"\n", "etc/a.yaml:1:8: title contains a NUL byte: remove it");
-    refuses("data: x\n---\ndata: y\n", "etc/a.yaml:3:1: a second document begins here: keep one document in a file");
-    refuses("title: *a\n", "etc/a.yaml:1:8: not YAML: found undefined alias: check indentation, colons and quotes here");
-    refuses("lane: &a {overflow: *a}\n", "etc/a.yaml:1:7: overflow is a mapping: write a single value");
+    refuses("data: x\n---\ndata: y\n",
+            "etc/a.yaml:3:1: a second document begins here: keep one document in a file");
+    refuses("title: *a\n", "etc/a.yaml:1:8: not YAML: found undefined alias: check indentation, "
+                           "colons and quotes here");
+    refuses("lane: &a {overflow: *a}\n",
+            "etc/a.yaml:1:7: overflow is a mapping: write a single value");
 }
 
 TEST(what_is_not_yaml_or_not_text_is_refused)
 {
-    static const char *const bad[] = {"a: [1\n", "a: b: c\n", "\ta: 1\n", "\"", "\xff\xfe\xff", "a\x01: 1\n", "%%%\n", "}"};
+    static const char *const bad[] = {"a: [1\n",      "a: b: c\n",  "\ta: 1\n", "\"",
+                                      "\xff\xfe\xff", "a\x01: 1\n", "%%%\n",    "}"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
         struct ft_text_error err = {""};
-        struct settings      s;
+        struct settings s;
 
         test_note("%zu", i);
         ERR(read_text(bad[i], &s, &y, &err), EINVAL);
@@ -230,10 +250,11 @@ TEST(a_file_that_is_not_there_is_named)
 {
     CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
     struct ft_text_error err;
-    struct settings      s;
+    struct settings s;
 
     ERR(ft_yaml_read_file("/nowhere/a.yaml", options, &s, sizeof(s), &y, &err), ENOENT);
-    STREQ(err.text, "/nowhere/a.yaml: No such file or directory: name a readable configuration file");
+    STREQ(err.text,
+          "/nowhere/a.yaml: No such file or directory: name a readable configuration file");
     ERR(ft_yaml_read_file("/", options, &s, sizeof(s), &y, &err), EISDIR);
 }
 
@@ -241,9 +262,9 @@ TEST(durations_and_sizes_are_whole_numbers_with_one_unit)
 {
     static const struct {
         const char *text;
-        int64_t     ns;
-    } good[] = {{"250ms", FT_MS(250)}, {"30s", FT_SEC(30)}, {"5m", FT_SEC(300)}, {"1h", FT_SEC(3600)},
-                {"30d", FT_SEC(86400 * 30)}, {"0s", 0}};
+        int64_t ns;
+    } good[] = {{"250ms", FT_MS(250)}, {"30s", FT_SEC(30)},         {"5m", FT_SEC(300)},
+                {"1h", FT_SEC(3600)},  {"30d", FT_SEC(86400 * 30)}, {"0s", 0}};
     static const char *const bad[] = {"", "s", "1", "1.5s", "-1s", "1 s", "1h30m", "1S"};
     int64_t v;
 
