@@ -116,7 +116,7 @@ class TheServer(tap.Tests):
     @staticmethod
     def unpushed(f, agents):
         """A kill when all is quiet: nobody is sent anything."""
-        loads = [a.loads() for a in agents]
+        files = [os.stat(a.conf) for a in agents]
         f.server.kill()
         f.restart_server()
         for a in agents:
@@ -125,7 +125,9 @@ class TheServer(tap.Tests):
             until("its heartbeats go on", lambda a=a, beat=beat: a.show()["sequence_num"] > beat)
             equal(a.settles("APPLIED")["error"], "")
         equal(f.server.pushes(), 0, "configurations sent to agents that had them")
-        equal([a.loads() for a in agents], loads, "loads")
+        for a, before in zip(agents, files):
+            now = os.stat(a.conf)
+            equal((now.st_ino, now.st_mtime_ns), (before.st_ino, before.st_mtime_ns), f"the file of {a.name}, not written again")
 
     @staticmethod
     def no_sample_lost(server, agent):
