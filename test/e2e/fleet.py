@@ -187,13 +187,15 @@ class Agent:
         return self.fleet.server
 
     def online(self, seconds=programs.CEILING):
-        """Wait until the server shows it online, by its label."""
+        """Wait until the server shows it online, by its label, and its worker has come as far as to load something: a HUP before
+        that would rightly cost a restart."""
         def look():
             if not self.program.runs():
                 raise AssertionError(f"the agent ended with {self.program.child.returncode}: {self.program.err[-1500:]}")
             items = self.server.agents(selector=f"name={self.name}", status="online")
             return items and items[0]["instance_uid"]
         self.uid = until(f"{self.name} is online", look, seconds)
+        until(f"the worker of {self.name} has started", self.loads, seconds)
         return self
 
     def show(self):
