@@ -56,7 +56,7 @@ RN_API uint32_t rnet_listener_connections(const struct rnet_listener *listener);
 /* Stop accepting (the sockets close, socket files are unlinked), tell every connection on_stop,
  * wait until none is left or `deadline`; then cut the rest (CUT) and wait for their on_close.
  * Suspends; from a task on the listener's worker. 0, -ETIMEDOUT (some were cut), -ECANCELED (they
- * were cut too). */
+ * were cut too). Several tasks may drain; a deadline that has passed cuts at once. */
 RN_API int rnet_listener_drain(struct rnet_listener *listener, rn_time deadline);
 
 /* Drain with no patience, then free. Suspends. NULL is fine. */
