@@ -226,10 +226,24 @@ void rn__fd_last_out(struct rn_runtime *rt, struct rn__fd *f)
         record_free(rt, f);
 }
 
+void rn__fd_waiter_set(struct rn__fd *f, unsigned dir, struct rn__key key)
+{
+    struct rn_runtime *rt = rn__rt();
+
+    rn__lock(rt, &rt->fd_lock); /* for who reads both halves */
+    f->task.epoch[dir] = key.epoch;
+    f->task.id[dir] = key.id;
+    rn__unlock(rt, &rt->fd_lock);
+}
+
 static void wake_waiter(struct rn__fd *f, unsigned dir, unsigned winner)
 {
-    struct rn__key key = {f->task.id[dir], f->task.epoch[dir]};
+    struct rn_runtime *rt = rn__rt();
+    struct rn__key key;
 
+    rn__lock(rt, &rt->fd_lock);
+    key = (struct rn__key){f->task.id[dir], f->task.epoch[dir]};
+    rn__unlock(rt, &rt->fd_lock);
     if (key.id && rn__claim(key, winner))
         rn__ready(key.id);
 }

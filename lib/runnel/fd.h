@@ -20,5 +20,7 @@ static inline uint32_t rn__fd_gen(uint64_t word)
 struct rn__fd *rn__fd_get(struct rn_runtime *rt, struct rn_fd h);
 /* Tell epoll what RN__FD_OUT says. */
 int rn__fd_events_set(struct rn_runtime *rt, struct rn__fd *f, int op);
+/* Who waits in a direction; id 0: nobody. */
+void rn__fd_waiter_set(struct rn__fd *f, unsigned dir, struct rn__key key);
 /* The last user of a closing record has left. */
 void rn__fd_last_out(struct rn_runtime *rt, struct rn__fd *f);

@@ -80,13 +80,15 @@ static int park_published(const struct rn_site *site, struct rn_fd h, struct rn_
                             .slot = h.slot,
                             .gen = h.gen};
     struct rn__key key = rn__wait_begin();
+    bool closing;
 
-    f->task.epoch[dir] = key.epoch;
-    f->task.id[dir] = key.id;
-    if (atomic_load(&f->word) & RN__FD_CLOSING) { /* closed while we yielded */
-        f->task.id[dir] = 0;
+    rn__fd_waiter_set(f, dir, key);
+    /* Closed while we yielded, or an edge that found nobody here, on another thread. Who claims
+     * meanwhile will wake us. */
+    closing = atomic_load(&f->word) & RN__FD_CLOSING;
+    if ((closing || atomic_load(&f->ready) & ready_bit(dir)) && rn__claim(key, RN__WIN_CLOSE)) {
         rn__wait_abandon();
-        return -EBADF;
+        return closing ? -EBADF : 0;
     }
     switch (rn__park(&what, deadline, false)) {
     case RN__WIN_TIMER:
@@ -108,7 +110,7 @@ static int park(const struct rn_site *site, struct rn_fd h, struct rn__fd *f, un
     if (r < 0)
         return r;
     r = park_published(site, h, f, dir, deadline);
-    f->task.id[dir] = 0;
+    rn__fd_waiter_set(f, dir, (struct rn__key){0});
     if (dir == DIR_WRITE && !(atomic_load(&f->word) & RN__FD_CLOSING))
         (void)want_out(f, false);
     return r;
