@@ -3,14 +3,15 @@
  * The state word of a task is state:4 | winner:12 | epoch:48 in one 64-bit atomic, in a dense array
  * by task id that is never unmapped. Life of a wait:
  *
- *      rn__wait_begin()  the task opens a new epoch: {RUNNING, OPEN, e}; waiter records with {id,
- * e} may now be published rn__park()        switches to the scheduler, which commits there: RUNNING
- * -> PARKED; then looks at the cancel flag again (park publishes PARKED seq_cst, then reads the
- * flag; cancel sets the flag seq_cst, then walks the words) rn__claim()       peer, close, timer
- * and cancel compete: one CAS OPEN -> winner. Who wins owns the wake-up and may touch the task's
- * memory, the others must not rn__ready()       the winner, once it has copied what it had to:
- * PARKED -> RUNNABLE and onto a run queue; or, before the commit, RUNNING -> READIED, and the
- * commit resumes the task at once
+ * - rn__wait_begin(): the task opens a new epoch, {RUNNING, OPEN, e}; waiter records with {id, e}
+ *   may now be published.
+ * - rn__park(): switches to the scheduler, which commits there, RUNNING -> PARKED, then looks at
+ *   the cancel flag again (park publishes PARKED seq_cst, then reads the flag; cancel sets the flag
+ *   seq_cst, then walks the words).
+ * - rn__claim(): peer, close, timer and cancel compete by one CAS OPEN -> winner. Who wins owns the
+ *   wake-up and may touch the task's memory; the others must not.
+ * - rn__ready(): the winner, once it has copied what it had to: PARKED -> RUNNABLE and onto a run
+ *   queue; or, before the commit, RUNNING -> READIED, and the commit resumes the task at once.
  *
  * So no lock is held over a switch and nobody is woken before it has saved its registers.
  */
@@ -47,7 +48,7 @@ struct rn__wait {
 
 /* Begin a wait of the calling task; the key is good until the task runs again. */
 struct rn__key rn__wait_begin(void);
-/* The wait is off (nothing was published, or all was withdrawn and the claim below succeeded). */
+/* The wait is off (nothing was published, or the task has claimed its own wait). */
 void rn__wait_abandon(void);
 /* Park until somebody claims. `deadline` RN_FOREVER arms no timer. `uncancellable` ignores scopes.
  * Returns the winner. */
@@ -57,7 +58,6 @@ bool rn__claim(struct rn__key key, unsigned winner);
 /* Is the wait still undecided? (a hint, for skipping dead waiters) */
 bool rn__open(struct rn__key key);
 void rn__ready(uint32_t id);
-/* Several wake-ups collected under a lock and made after it. */
 
 /* 128 operations per turn, then a forced yield: called by each operation that succeeds at once. */
 void rn__budget(void);

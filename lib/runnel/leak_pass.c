@@ -4,11 +4,11 @@
  * something from outside will wake: a deadline (of the wait or of a scope around), a descriptor, a
  * sleep, a blocking job. Then, until nothing changes:
  *
- *      a task waits to send on a channel     and somebody live holds a receiver of it (or the last
- * handle to close) a task waits to receive               and somebody live holds a sender a task
- * waits on an end-point that a scope owns, and a task of that scope is live (it may close it) a
- * task waits for a scope              and a task of that scope is live
- *                                                                              =>  it is live
+ * - a task that waits to send is live if somebody live holds a receiver of the channel;
+ * - one that waits to receive, if somebody live holds a sender;
+ * - one that waits on an end-point which a scope owns, if a task of that scope is live: it may close
+ *   the end-point;
+ * - one that waits for a scope, if a task of that scope is live.
  *
  * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the
  * task that opened it; a channel for what is in its buffer, if somebody live can receive there;

@@ -160,3 +160,10 @@ TASK_TEST(a_sleep_lasts_at_least_as_long_as_asked)
     OK(rn_sleep(0));
     OK(rn_sleep(begin));
 }
+
+TASK_TEST(a_span_beyond_the_end_of_time_is_for_ever)
+{
+    EQ(rn_after(RN_FOREVER), RN_FOREVER);
+    EQ(rn_after(RN_FOREVER - 1), RN_FOREVER);
+    LT(rn_after(RN_S), RN_FOREVER);
+}

@@ -60,6 +60,7 @@ RN_API ssize_t rn_fd_writev_at(const struct rn_site *site, struct rn_fd fd, cons
 RN_API int     rn_fd_accept_at(const struct rn_site *site, struct rn_fd fd, struct sockaddr *addr, socklen_t *len, rn_time deadline);
 RN_API int     rn_fd_connect_at(const struct rn_site *site, struct rn_fd fd, const struct sockaddr *addr, socklen_t len, rn_time deadline);
 
-/* Wait until the direction may be ready (spurious wake-ups are possible). 0, -ETIMEDOUT, -ECANCELED, -EBADF, -EBUSY. */
+/* Wait until the direction may be ready (spurious wake-ups are possible). Edge-triggered: who uses the number itself goes on
+ * until -EAGAIN before it waits again. Suspends. 0, -ETIMEDOUT, -ECANCELED, -EBADF, -EBUSY. */
 #define rn_fd_wait(fd, dir, deadline) rn_fd_wait_at(RN_SITE(), fd, dir, deadline)
 RN_API int rn_fd_wait_at(const struct rn_site *site, struct rn_fd fd, enum rn_fd_dir dir, rn_time deadline);

@@ -2,7 +2,8 @@
  *
  * Dead is a proof: the least fix-point over ownership. Live are running and runnable tasks and those that wait for something from outside
  * (a descriptor, a timer, a deadline, a blocking job); and whoever waits on an object that a live or unknown holder can serve. The rest
- * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm. */
+ * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm, but for one thing that nobody can see: a
+ * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it. A cancel doesn't count as help. */
 #pragma once
 
 #include <stdio.h>

@@ -29,7 +29,8 @@ RN_API int rn_loop_watch_at(const struct rn_site *site, int fd, enum rn_fd_kind 
 RN_API void rn_loop_again(struct rn_fd fd, uint32_t events);
 
 /* Work posted to a loop from any thread (the inbox). The node is the caller's, must stay valid until `fn` runs, and may be posted
- * again from then on. FIFO per poster. Returns 0, or -ESHUTDOWN after the runtime began to end. */
+ * again from then on. FIFO per poster. Returns 0, or -ESHUTDOWN after the runtime began to end (`fn` does not run). The loop goes
+ * with rn_run(): a plain thread must be stopped before that returns. */
 struct rn_post {
     struct rn_post *next;
     void          (*fn)(struct rn_post *post);

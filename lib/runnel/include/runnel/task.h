@@ -36,17 +36,19 @@ RN_API int rn_scope_open_at(const struct rn_site *site, unsigned flags, struct r
 /* The scope in which the calling task was born. From: a task. */
 RN_API struct rn_scope rn_scope_self(void);
 
-/* Cancel the scope when `deadline` passes; a later call replaces the earlier one. */
+/* Cancel the scope when `deadline` passes (at once if it has); a later call replaces the earlier one, RN_FOREVER takes it back.
+ * 0, -EBADF. Suspends: no. From: a task or callback of the same runtime. */
 RN_API int rn_scope_deadline(struct rn_scope s, rn_time deadline);
 
-/* Ask all tasks of the scope, and of the scopes inside it, to end. Never waits. From: task or callback, any worker. */
+/* Ask all tasks of the scope, and of the scopes inside it, to end; nobody is born into them any more. Never waits. 0, -EBADF.
+ * From: task or callback, any worker. */
 RN_API int rn_scope_cancel(struct rn_scope s);
 
 /* Has the calling task been cancelled? 0 or -ECANCELED. */
 RN_API int rn_cancelled(void);
 
 /* Wait until the scope has no task. Returns the first negative result of a task, else 0; -ECANCELED if the caller itself was
- * cancelled meanwhile (the scope is still open then); -EBADF. Suspends. */
+ * cancelled meanwhile (the scope is still open then); -EBADF; -EPERM (only who opened it may wait). Suspends. */
 #define rn_scope_wait(s) rn_scope_wait_at(RN_SITE(), s)
 RN_API int rn_scope_wait_at(const struct rn_site *site, struct rn_scope s);
 
@@ -56,7 +58,8 @@ RN_API int rn_scope_wait_at(const struct rn_site *site, struct rn_scope s);
 RN_API int  rn_scope_close_at(const struct rn_site *site, struct rn_scope s);
 RN_API void rn_scope_closep(struct rn_scope *s); /* for cleanup attributes; {0} is fine */
 
-/* A section that cancellation does not interrupt, until `deadline` (absolute, never RN_FOREVER: -EINVAL). Shields nest. */
+/* A section that cancellation does not interrupt, until `deadline` (absolute, never RN_FOREVER: -EINVAL). Shields nest, up to 8
+ * (-EINVAL); the longest counts. -EPERM outside of a task. */
 RN_API int  rn_shield_begin(rn_time deadline);
 RN_API void rn_shield_end(void);
 
@@ -103,5 +106,7 @@ RN_API uint32_t rn_task_id(void);
 RN_API rn_time rn_now(void);
 static inline rn_time rn_after(rn_time span)
 {
-    return span == RN_FOREVER ? RN_FOREVER : rn_now() + span;
+    rn_time when; /* spans that reach beyond the end of time wait for ever */
+
+    return __builtin_add_overflow(rn_now(), span, &when) ? RN_FOREVER : when;
 }
