@@ -102,14 +102,14 @@ static struct call *call_new(struct ft_outlet *o)
     return c;
 }
 
-/* Run it on the exporter's thread. 0: it ran, and *call is still ours; -ENOMEM, -ECANCELED: it is
+/* Run it on the exporter's thread. 0: it ran, and *call is still ours; an error of the call: it is
  * not. */
 static int call_run(struct call **call, int (*fn)(void *arg), rn_time deadline)
 {
     struct call *c = TAKE(*call);
     int r = rn_blocking_owned(c->outlet->class, fn, c, call_free, deadline);
 
-    if (r == -ENOMEM || r == -ECANCELED || r == -ETIMEDOUT)
+    if (r < 0)
         return r;
     *call = c;
     return 0;
