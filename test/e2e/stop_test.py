@@ -73,7 +73,7 @@ class TheServer(tap.Tests):
             for t in threads:
                 t.join()
             s = f.restart_server()
-            stored = s.get("/api/v1/agent-groups/default")["configuration"]["version"]
+            stored = s.get("/api/v1/configurations/default")["latest"]
             equal(stored, max(pushed), "nothing is stored that was not answered, and all that was answered is stored")
 
     def test_a_restart_in_order_asks_nobody_for_full_state_and_pushes_nothing(self):
