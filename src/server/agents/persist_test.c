@@ -55,6 +55,15 @@ static size_t count(struct ft_registry *r)
     return c.agents[0] + c.agents[1] + c.agents[2];
 }
 
+static size_t stored(struct ft_store *store)
+{
+    CLEANUP(freep) struct ft_agent_row *rows = NULL;
+    size_t n = 0;
+
+    OK(ft_store_agents_load(store, NULL, 4096, &rows, &n));
+    return n;
+}
+
 static void live_and_stop(struct ft_store *store, unsigned n, bool clean)
 {
     CLEANUP(ft_registry_freep) struct ft_registry *r = NULL;
@@ -70,9 +79,7 @@ static void live_and_stop(struct ft_store *store, unsigned n, bool clean)
     }
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
     OK(ft_persist_start(scope, r, store));
-    for (unsigned i = 1; i <= n; i++)
-        TASK_UNTIL(!(copy_of(r, i).bits & FT_AGENT_DIRTY));
-    OK(rn_yield()); /* the last batch may be under way; the scope waits for it */
+    TASK_UNTIL(stored(store) == n);
     OK(rn_scope_close(scope));
 }
 
