@@ -150,6 +150,30 @@ class Words(tap.Tests):
             equal(r.returncode, 2, f"{url}: {r.stderr}")
 
 
+class Twice(tap.Tests):
+    def test_a_second_server_on_the_same_data_and_a_second_agent_on_the_same_state_end_with_1(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            a = f.start_agent().online()
+            r = run([f"{f.build}/fettled", "--data", s.data, *f.free_ports(())], cwd=self.dir)
+            equal(r.returncode, 1, r.stderr)
+            contains(r.stderr, "fettled: ", s.data)
+            r = run([f"{f.build}/fettle-agent", "--config", a.file], cwd=self.dir)
+            equal(r.returncode, 1, r.stderr)
+            contains(r.stderr, "fettle-agent: ", "state")
+            equal((len(a.workers()), len(a.loads())), (1, 1))
+            a.applied(s.push(b"x\n")["hash"])
+
+    def test_an_address_that_is_taken_ends_with_1_and_its_name(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            for option, taken in (("--agents", s.agents_at), ("--api", s.api_at), ("--debug", s.debug_at)):
+                argv = [f"{f.build}/fettled", "--data", os.path.join(self.dir, "other"), option, taken, *f.free_ports((option,))]
+                r = run(argv, cwd=self.dir)
+                equal(r.returncode, 1, r.stderr)
+                contains(r.stderr, "fettled: ", taken)
+
+
 class BrokenHttp(tap.Tests):
     def say(self, address, data, wanted, closes=True):
         """Send bytes; the first status that comes back is one of `wanted`, and the connection ends."""
@@ -237,4 +261,4 @@ class BrokenHttp(tap.Tests):
 
 
 if __name__ == "__main__":
-    tap.main(Files, Words, BrokenHttp)
+    tap.main(Files, Words, Twice, BrokenHttp)

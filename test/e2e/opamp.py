@@ -191,10 +191,10 @@ class Closed(EOFError):
 
 
 class Wire:
-    """A connection, and frames on it. Nothing on it is right by itself."""
+    """A connection to an address, or one that was accepted, and frames on it. Nothing on it is right by itself."""
 
-    def __init__(self, address):
-        self.socket = connect(address)
+    def __init__(self, end):
+        self.socket = connect(end) if isinstance(end, str) else end
         self.got = b""
 
     def __enter__(self):
@@ -211,6 +211,9 @@ class Wire:
 
     def read(self, seconds=20.0):
         """The next Reply. Closed when the server hung up."""
+        return Reply(self.read_message(seconds))
+
+    def read_message(self, seconds=20.0):
         self.socket.settimeout(seconds)
         while len(self.got) < 4 or len(self.got) < 4 + struct.unpack(">I", self.got[:4])[0]:
             try:
@@ -218,7 +221,7 @@ class Wire:
             except ConnectionResetError:
                 more = b""
             except socket.timeout:
-                raise AssertionError(f"the server sent nothing within {seconds:.0f} s") from None
+                raise AssertionError(f"nothing came within {seconds:.0f} s") from None
             if not more:
                 raise Closed(f"hung up, {len(self.got)} bytes of a frame had come")
             self.got += more
@@ -226,7 +229,7 @@ class Wire:
         data, self.got = self.got[4:size], self.got[size:]
         if data[:1] != b"\0":
             raise AssertionError(f"a frame without the header 0: {data[:20]!r}")
-        return Reply(data[1:])
+        return data[1:]
 
     def hung_up(self, seconds=15.0):
         """What still came before the server hung up. The promise is 5 s."""
