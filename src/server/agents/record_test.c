@@ -150,7 +150,8 @@ TEST(random_bytes_do_no_harm)
 
 TEST(a_slim_copy_asks_to_be_told_again)
 {
-    FIXTURE();
+    CLEANUP(ft_registry_freep) struct ft_registry *r = NULL;
+    OK(ft_registry_new(&r));
     struct ft_agent a = a_full_one(r), copy;
 
     ft_record_copy_locked(&a, &copy);

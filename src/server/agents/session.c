@@ -308,6 +308,7 @@ static void on_malformed(struct rnet_conn conn, void *data, int error)
     (void)conn;
     refuse(data, error == -EMSGSIZE    ? "the frame is larger than message_max"
                  : error == -ETIMEDOUT ? "the message did not arrive in time"
+                 : error == -EPIPE     ? "the message broke off"
                  : error == -EPIPE     ? "the frame broke off"
                                        : "this is no frame");
 }
