@@ -112,7 +112,11 @@ struct ft_exporter_type {
     const struct ft_option *options;
     struct ft_pace pace;
 
-    /* 0 or -Exxx with the reason. After a failure self is as before. */
+    /* Do the settings go together? 0 or -EINVAL with what and what to do; pure. NULL: whatever the
+     * options let pass. */
+    int (*judge)(const void *settings, struct ft_text_error *why);
+    /* 0 or -Exxx with the reason; -EACCES: a person has to do something. After a failure self is as
+     * before. */
     int (*open)(void *self, struct ft_text_error *reterr);
     /* Append the body of one send. Pure: the same rows give the same bytes. NULL where a library
      * binds rows. 0, -ENOMEM, -E2BIG. */

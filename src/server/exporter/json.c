@@ -59,13 +59,13 @@ static void add_text(struct ft_buf *out, const char *key, struct rn_slice value)
     (void)ft_json_add_string(out, value);
 }
 
-int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
+static int add_sample(struct ft_buf *out, const struct ft_row *row, const char *time_key)
 {
     const struct ft_sample *s = row->sample;
 
     (void)ft_buf_printf(
-        out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"timestamp\":%" PRId64,
-        row->batch->agent_id, row->batch->boot_id, s->seq, s->timestamp_ms);
+        out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"%s\":%" PRId64,
+        row->batch->agent_id, row->batch->boot_id, s->seq, time_key, s->timestamp_ms);
     add_text(out, ",\"process_name\":", s->process_name);
     add_text(out, ",\"host_name\":", s->host_name);
     add_text(out, ",\"ip\":", s->ip);
@@ -78,4 +78,14 @@ int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
         (void)ft_buf_add_str(out, "null");
     return ft_buf_printf(out, ",\"mem_usage\":%" PRIu64 ",\"send_lines\":%" PRIu64 "}",
                          s->mem_usage, s->send_lines);
+}
+
+int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
+{
+    return add_sample(out, row, "timestamp");
+}
+
+int ft_json_add_document(struct ft_buf *out, const struct ft_row *row)
+{
+    return add_sample(out, row, "@timestamp");
 }

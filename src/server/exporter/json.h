@@ -11,3 +11,5 @@ int ft_json_add_double(struct ft_buf *out, double v);
 /* An object with the contract's field names, on one line, without a newline. 0 or the buffer's
  * sticky error. */
 int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row);
+/* The same with `@timestamp`, as Elasticsearch wants it. */
+int ft_json_add_document(struct ft_buf *out, const struct ft_row *row);

@@ -7,14 +7,15 @@
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 const struct ft_exporter_type *const ft_exporter_types[] = {
-    &ft_exporter_sqlite,
-    &ft_exporter_file,
-    NULL,
+    &ft_exporter_sqlite, &ft_exporter_file, &ft_exporter_elasticsearch, &ft_exporter_influxdb, NULL,
 };
 
 const struct ft_variant_type ft_exporter_variants[] = {
     {"sqlite", ft_sqlite_options, sizeof(struct ft_sqlite_settings), &ft_exporter_sqlite},
     {"file", ft_file_options, sizeof(struct ft_file_settings), &ft_exporter_file},
+    {"elasticsearch", ft_elasticsearch_options, sizeof(struct ft_elasticsearch_settings),
+     &ft_exporter_elasticsearch},
+    {"influxdb", ft_influxdb_options, sizeof(struct ft_influxdb_settings), &ft_exporter_influxdb},
     {0},
 };
 
@@ -37,6 +38,17 @@ static int name_judge(const struct ft_yaml *y, struct ft_mark mark, const char *
         name, NAME_MAX_BYTES);
 }
 
+static int settings_judge(const struct ft_yaml *y, const struct ft_variant *v,
+                          struct ft_text_error *reterr)
+{
+    const struct ft_exporter_type *type = v->type->tag;
+    struct ft_text_error why;
+
+    if (!type->judge || type->judge(v->value, &why) == 0)
+        return 0;
+    return ft_yaml_fail(y, v->mark, reterr, "%s", why.text);
+}
+
 int ft_exporter_specs(const struct ft_yaml *y, const struct ft_items *items,
                       struct ft_exporter_spec *ret, struct ft_text_error *reterr)
 {
@@ -53,6 +65,9 @@ int ft_exporter_specs(const struct ft_yaml *y, const struct ft_items *items,
                 return ft_yaml_fail(
                     y, v[i].mark, reterr,
                     "two exporters are called \"%s\": give each a `name` of its own", head->name);
+        r = settings_judge(y, &v[i], reterr);
+        if (r < 0)
+            return r;
         ret[i] = (struct ft_exporter_spec){.type = v[i].type->tag, .settings = head};
     }
     return 0;

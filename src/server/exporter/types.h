@@ -18,6 +18,30 @@ struct ft_file_settings {
 extern const struct ft_option ft_file_options[];
 extern const struct ft_exporter_type ft_exporter_file;
 
+struct ft_elasticsearch_settings {
+    struct ft_exporter_head head;
+    const char *url;
+    const char *index;
+    const char *user, *password_file; /* both or none */
+    const char *api_key_file;         /* instead of them */
+    const char *ca_file;
+    bool create_template;
+};
+extern const struct ft_option ft_elasticsearch_options[];
+extern const struct ft_exporter_type ft_exporter_elasticsearch;
+
+struct ft_influxdb_settings {
+    struct ft_exporter_head head;
+    const char *url;
+    const char *database, *retention_policy; /* 1.x, with */
+    const char *user, *password_file;        /* both or none; */
+    const char *org, *bucket, *token_file;   /* or 2.x */
+    const char *ca_file;
+    bool gzip;
+};
+extern const struct ft_option ft_influxdb_options[];
+extern const struct ft_exporter_type ft_exporter_influxdb;
+
 extern const struct ft_exporter_type *const ft_exporter_types[]; /* NULL ends it */
 
 /* The same for an FT_VARIANTS option of a configuration file: `type:` chooses. Its tags are struct

@@ -272,7 +272,7 @@ static int lane_open(struct ft_lane *l)
     while ((r = ft_outlet_open(l->outlet, &why)) < 0) {
         if (r == -ECANCELED)
             return r;
-        lane_failed(l, false, r == -ENOMEM ? "no memory" : why.text);
+        lane_failed(l, r == -EACCES, r == -ENOMEM ? "no memory" : why.text);
         r = lane_pause(l, retry_pause(l, 0));
         if (r < 0)
             return r;

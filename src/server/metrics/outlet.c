@@ -75,6 +75,7 @@ struct call {
     struct ft_outlet *outlet;     /* a reference */
     struct ft_shipment *shipment; /* likewise; NULL but for a send */
     rn_time deadline;
+    bool                 needs_people; /* open said so */
     struct ft_text_error why;
 };
 
@@ -123,6 +124,7 @@ static int open_fn(void *arg)
     int r = c->outlet->type->open(c->outlet->self, &c->why);
 
     c->outlet->opened = r >= 0;
+    c->needs_people = r == -EACCES;
     if (r < 0 && c->why.text[0] == 0)
         ft_text_error_set(&c->why, "cannot open: %s", strerrordesc_np(-r));
     return 0;
@@ -139,7 +141,7 @@ int ft_outlet_open(struct ft_outlet *o, struct ft_text_error *reterr)
     if (r < 0)
         return r;
     *reterr = c->why;
-    return c->outlet->opened ? 0 : -EIO;
+    return c->outlet->opened ? 0 : c->needs_people ? -EACCES : -EIO;
 }
 
 static int encode(const struct call *c, struct ft_shipment *s, const struct ft_rows *rows)

@@ -31,6 +31,7 @@ int ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir,
 struct ft_outlet *ft_outlet_unref(struct ft_outlet *o); /* returns NULL */
 
 /* All three suspend; -ECANCELED: given up. */
+/* -EACCES: a person has to do something; -EIO: another failure. */
 int ft_outlet_open(struct ft_outlet *o, struct ft_text_error *reterr);
 /* 0: the shipment's answer tells; a failure of the call itself is in the answer too. -ECANCELED:
  * the shipment may only be let go of. */
