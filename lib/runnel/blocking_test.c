@@ -273,7 +273,15 @@ SIM_TEST(a_simulated_class_waits_for_its_jobs_too, 50)
     EQ(call.result, 1);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED /* they want address space of their own */
 static int closes_it(void *arg)
 {
     rn_class_close(arg);

@@ -6,8 +6,8 @@
  *
  * - a task that waits to send is live if somebody live holds a receiver of the channel;
  * - one that waits to receive, if somebody live holds a sender;
- * - one that waits on an end-point which a scope owns, if a task of that scope is live: it may close
- *   the end-point;
+ * - one that waits on an end-point which a scope owns, if a task of that scope is live: that may
+ *   close the end-point;
  * - one that waits for a scope, if a task of that scope is live.
  *
  * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the

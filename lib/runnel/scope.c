@@ -134,8 +134,9 @@ static void cancel_locked(struct rn__scope *root)
     for (struct rn__scope *s = root; s; s = tree_next(root, s))
         atomic_store(&s->cancelled, true);
     for (struct rn__scope *s = root; s; s = tree_next(root, s)) {
-        LIST_EACH(t, &s->tasks, in_scope)
+        LIST_EACH(t, &s->tasks, in_scope) {
             rn__task_cancel_wait(root->rt, t);
+        }
     }
 }
 
