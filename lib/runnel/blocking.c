@@ -181,7 +181,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static int thread_create(struct thread *t)
+int rn__thread_create(pthread_t *ret_id, size_t stack, void *(*main_fn)(void *arg), void *arg)
 {
     pthread_attr_t attr;
     sigset_t all, old;
@@ -190,10 +190,10 @@ static int thread_create(struct thread *t)
     r = pthread_attr_init(&attr);
     if (r)
         return -r;
-    (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+    (void)pthread_attr_setstacksize(&attr, stack);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&t->id, &attr, thread_main, t);
+    r = pthread_create(ret_id, &attr, main_fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     return -r;
@@ -230,7 +230,7 @@ static int pool_wake(struct rn__pool *pool)
     t->pool = pool;
     list_add_tail(&pool->threads, &t->in_list);
     atomic_fetch_add(&pool->n_threads, 1);
-    r = thread_create(t);
+    r = rn__thread_create(&t->id, THREAD_STACK, thread_main, t);
     if (r < 0) {
         list_remove(&t->in_list);
         free(t);

@@ -344,6 +344,9 @@ struct rn__worker {
 
     struct rn_loop loop;
     struct rn__counts counts;
+
+    /* the monitor: the stalls that it has counted, and the last turn of them */
+    _Atomic uint64_t held, held_turn;
 };
 
 void rn__worker_run(struct rn__worker *w);
@@ -369,6 +372,15 @@ void rn__pool_close(struct rn__pool *pool); /* joins every thread */
 void rn__pool_free(struct rn__pool *pool);
 void rn__pool_stats(const struct rn__pool *pool, struct rn_stats *stats);
 bool rn__pool_busy(const struct rn__pool *pool);
+
+/* A thread with every signal blocked. 0, -EAGAIN... */
+int rn__thread_create(pthread_t *ret_id, size_t stack, void *(*main_fn)(void *arg), void *arg);
+
+/* ---- monitor.c ------------------------------------------------------------------------------- */
+
+struct rn__monitor;
+struct rn__monitor *rn__monitor_open(struct rn__worker *w); /* NULL: no memory, no thread */
+void rn__monitor_close(struct rn__monitor *m);
 
 /* ---- runtime.c ------------------------------------------------------------------------------- */
 

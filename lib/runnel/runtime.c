@@ -278,8 +278,8 @@ static int runtime_work(struct rn_runtime *rt, struct main_call *call)
     r = rn__scope_make(rt, NULL, 0, 0, &site, &rt->root);
     if (r < 0)
         return r;
-    r = rn__task_spawn(rt, &site, "main", &options, rt->root, atomic_load(&rt->root->gen), main_task,
-                       call, NULL, 0);
+    r = rn__task_spawn(rt, &site, "main", &options, rt->root, atomic_load(&rt->root->gen),
+                       main_task, call, NULL, 0);
     if (r < 0)
         return r;
     rn__worker_run(&rt->workers[0]);
@@ -288,6 +288,7 @@ static int runtime_work(struct rn_runtime *rt, struct main_call *call)
 
 static int runtime_run(struct rn_runtime *rt, struct main_call *call)
 {
+    struct rn__monitor *monitor;
     void *altstack = NULL;
     int r = rn__overflow_thread_begin(&altstack);
 
@@ -295,8 +296,10 @@ static int runtime_run(struct rn_runtime *rt, struct main_call *call)
         return r;
     rn__overflow_begin();
     rn__tls()->worker = &rt->workers[0];
+    monitor = rt->sim ? NULL : rn__monitor_open(&rt->workers[0]);
     r = runtime_work(rt, call);
     runtime_wind_down(rt);
+    rn__monitor_close(monitor);
     rn__tls()->worker = NULL;
     rn__overflow_end();
     rn__overflow_thread_end(altstack);
@@ -364,7 +367,7 @@ void rn_stats(const struct rn_runtime *rt, struct rn_stats *ret_stats)
     *s = (struct rn_stats){0};
     stats_tasks(rt, s);
     s->tasks_started = c->started;
-    s->worker_stalls = c->stalls;
+    s->worker_stalls = c->stalls + atomic_load(&rt->workers[0].held);
     s->stale_events = c->stale_events;
     s->parks_chan = c->parks[RN_WAIT_CHAN_SEND] + c->parks[RN_WAIT_CHAN_RECV];
     s->parks_select = c->parks[RN_WAIT_SELECT];

@@ -187,6 +187,19 @@ TASK_TEST(a_hog_is_counted_as_a_stall)
     GE(stats.worker_stalls, 1u);
 }
 
+TASK_TEST(a_hog_is_counted_while_it_still_runs)
+{
+    struct rn_stats stats;
+    rn_time begin = rn_loop_now();
+
+    do
+        rn_stats(rn_runtime_self(), &stats);
+    while (stats.worker_stalls == 0);
+    while (rn_loop_now() == begin) /* the coarse clock goes on, too */
+        ;
+    GE(rn_loop_now(), begin);
+}
+
 /* ---- the deterministic mode ------------------------------------------------------------------ */
 
 static int wanders(void *arg)

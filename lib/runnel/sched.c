@@ -179,7 +179,9 @@ static void run_tasks(struct rn__worker *w)
 
     for (unsigned n = 0; n < RN__TURN_TASKS && (t = next_task(w, n)); n++)
         run(w, t);
-    if (rn__clock_coarse() - begin > STALL)
+    /* The monitor, if it saw it, has counted it already. */
+    if (rn__clock_coarse() - begin > STALL &&
+        atomic_load(&w->held_turn) != atomic_load_explicit(&w->counts.turns, memory_order_relaxed))
         rn__count(&w->counts.stalls);
 }
 
