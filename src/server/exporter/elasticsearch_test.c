@@ -410,8 +410,8 @@ TASK_TEST(an_answer_that_cannot_be_understood_stores_nothing_for_sure)
         "{\"errors\":false,\"items\":[]}",
         "<html>",
         "{\"errors\":false,\"items\":[{\"create\":{\"status\":201}}]}",
-        "{\"errors\":false,\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}},{"
-        "\"create\":{\"status\":201}}]}",
+        ("{\"errors\":false,\"items\":[{\"create\":{\"status\":201}},"
+         "{\"create\":{\"status\":201}},{\"create\":{\"status\":201}}]}"),
         "{\"errors\":false,\"items\":[{\"create\":{}},{}]}",
         "{\"errors\":false,\"items\":[7,null]}",
     };
