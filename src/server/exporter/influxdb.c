@@ -223,14 +223,14 @@ static void part_say(const struct ft_part *part, enum ft_verdict_kind kind, cons
 
 static bool says(struct rn_slice text, const char *words)
 {
-    return text.len > 0 && memmem(text.data, text.len, words, strlen(words)) != NULL;
+    return text.data && memmem(text.data, text.len, words, strlen(words)) != NULL;
 }
 
 /* N of "dropped=N"; 0: it does not say. */
 static size_t dropped_count(struct rn_slice text)
 {
     const uint8_t *at =
-        text.len > 0 ? memmem(text.data, text.len, "dropped=", strlen("dropped=")) : NULL;
+        text.data ? memmem(text.data, text.len, "dropped=", strlen("dropped=")) : NULL;
     size_t n = 0;
 
     for (at = at ? at + strlen("dropped=") : NULL;

@@ -16,6 +16,7 @@ const struct ft_variant_type ft_exporter_variants[] = {
     {"elasticsearch", ft_elasticsearch_options, sizeof(struct ft_elasticsearch_settings),
      &ft_exporter_elasticsearch},
     {"influxdb", ft_influxdb_options, sizeof(struct ft_influxdb_settings), &ft_exporter_influxdb},
+    {"mysql", ft_mysql_options, sizeof(struct ft_mysql_settings), &ft_exporter_mysql},
     {0},
 };
 
