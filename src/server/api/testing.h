@@ -13,7 +13,7 @@
 #include "agents/agent.h"
 #include "agents/sessions.h"
 #include "api/internal.h"
-#include "api/shape.h"
+#include "api/shape_testing.h"
 #include "config/rollout.h"
 #include "metrics/intake.h"
 #include "store/fault_vfs.h"

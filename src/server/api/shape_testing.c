@@ -1,4 +1,4 @@
-#include "api/shape.h"
+#include "api/shape_testing.h"
 
 #include <string.h>
 
