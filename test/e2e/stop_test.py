@@ -20,6 +20,14 @@ def contiguous(rows):
     return {k: sorted(v) for k, v in by_boot.items() if sorted(v) != list(range(1, len(v) + 1))}
 
 
+def stored_agents(server):
+    db = sqlite3.connect(f"file:{server.data}/fettle.db?mode=ro", uri=True, timeout=10)
+    try:
+        return db.execute("SELECT count(*) FROM agents").fetchone()[0]
+    finally:
+        db.close()
+
+
 class TheServer(tap.Tests):
     def test_term_and_int_stop_in_order_with_exit_0(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,8 +114,10 @@ class TheServer(tap.Tests):
             peers = [s.peer() for _ in range(20)]
             for p in peers:
                 p.introduce()
+            until("all of them are stored", lambda: stored_agents(s) == len(peers))
             s.kill()
             s = f.restart_server()
+            equal(len(s.agents()), len(peers))
             for p in peers:
                 p.close()
                 with s.peer(p.uid, seq=p.seq) as back:
