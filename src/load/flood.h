@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <runnel/lock.h>
 #include <runnel/task.h>
 
 #include <rnet/addr.h>
@@ -32,7 +33,8 @@ struct ft_flood {
     const volatile bool *stop;
     rn_time deadline;
 
-    /* what was counted */
+    /* what was counted; while clients run: under the lock */
+    struct rn_lock lock;
     uint64_t connects, connect_errors, broken; /* connections */
     uint64_t frames, wrong;                    /* answers */
     uint64_t clients_done;

@@ -25,6 +25,22 @@ struct client {
     uint8_t *out;     /* a window of frames */
 };
 
+/* ---- counting: the clients share the books ---- */
+
+static void count(struct ft_flood *f, uint64_t *counter)
+{
+    rn_lock_acquire(&f->lock);
+    ++*counter;
+    rn_lock_release(&f->lock);
+}
+
+static void note_span(struct ft_flood *f, struct ft_spread *spread, rn_time span)
+{
+    rn_lock_acquire(&f->lock);
+    ft_spread_add(spread, span);
+    rn_lock_release(&f->lock);
+}
+
 static size_t frame_len(const struct ft_flood *f)
 {
     return PREFIX + (size_t)f->options.size;
@@ -76,14 +92,14 @@ static int window(struct client *c, struct rnet_frame_reader *reader, uint64_t n
         if (r <= 0)
             return r < 0 ? r : -ECONNRESET;
         if (right(c, c->out + i * frame_len(f), answer))
-            f->frames++;
+            count(f, &f->frames);
         else
-            f->wrong++;
+            count(f, &f->wrong);
         r = 0;
     }
     if (r == 0) {
         c->next += n;
-        ft_spread_add(&f->answer, rn_now() - began);
+        note_span(f, &f->answer, rn_now() - began);
     }
     return r;
 }
@@ -127,14 +143,14 @@ static int connection(struct client *c)
     if (r < 0) {
         if (number >= 0)
             (void)rn_sys_close(number);
-        f->connect_errors++;
+        count(f, &f->connect_errors);
         return r;
     }
-    f->connects++;
-    ft_spread_add(&f->connect, rn_now() - began);
+    count(f, &f->connects);
+    note_span(f, &f->connect, rn_now() - began);
     r = talk(c, stream);
     if (r < 0 && r != -ECANCELED)
-        f->broken++;
+        count(f, &f->broken);
     return r;
 }
 
@@ -152,7 +168,8 @@ static int client_task(void *arg)
         else if (r != -ECANCELED)
             r = rn_sleep(rn_after(RETRY_NS));
     }
-    f->clients_done += done == f->options.rounds;
+    if (done == f->options.rounds)
+        count(f, &f->clients_done);
     return 0;
 }
 

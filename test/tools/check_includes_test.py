@@ -28,6 +28,7 @@ GOOD = {
     "src/server/store/store.h": "#include <stdint.h>\n",
     "src/agent/main.c": "#include <rnet/http.h>\n",
     "src/cli/main.c": "#include <stdio.h>\n",
+    "src/load/main.c": "#include <stdio.h>\n",
     "examples/shipper/main.c": "#include <stdio.h>\n",
     "test/harness/include/harness/test.h": "#include <stdint.h>\n",
     "test/harness/task_test.c": "#include <harness/test.h>\n#include <runnel/task.h>\n",

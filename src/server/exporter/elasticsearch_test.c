@@ -1,5 +1,5 @@
 /* Every answer that real servers were seen to give (testdata/), and what has to follow from it. */
-#include "exporter/stand_in.h"
+#include "exporter/stand_in_testing.h"
 
 #include <jansson.h>
 

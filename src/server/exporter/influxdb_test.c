@@ -1,6 +1,6 @@
 /* Every answer that a real server was seen to give (testdata/influxdb-1.6.7-write.json), and what
  * has to follow from it. */
-#include "exporter/stand_in.h"
+#include "exporter/stand_in_testing.h"
 
 #include <jansson.h>
 

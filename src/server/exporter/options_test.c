@@ -141,3 +141,26 @@ TEST(influxdb_refuses_a_mixture_of_versions)
     refused("type: influxdb, database: d, user: u", "go together");
     refused("type: influxdb, database: d, precision: ms", "precision");
 }
+
+TEST(mysql_has_the_options_of_the_contract)
+{
+    CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL, *y2 = NULL;
+    const struct ft_mysql_settings *s;
+    struct ft_text_error e;
+
+    s = settings_read("name: my, type: mysql, host: 127.0.0.1, port: 3307, user: u, password_file: "
+                      "my.pw, database: d",
+                      &y, &e);
+    NE(s, NULL);
+    EQ(s->port, 3307);
+    STREQ(s->password_file, "/etc/my.pw");
+    s = settings_read("type: mysql", &y2, &e);
+    NE(s, NULL);
+    STREQ(s->host, "127.0.0.1");
+    EQ(s->port, 3306);
+    STREQ(s->user, "fettle");
+    STREQ(s->database, "fettle");
+    EQ(s->password_file, NULL);
+    refused("type: mysql, port: 70000", "port");
+    refused("type: mysql, password: hunter2", "password");
+}

@@ -7,7 +7,8 @@
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 const struct ft_exporter_type *const ft_exporter_types[] = {
-    &ft_exporter_sqlite, &ft_exporter_file, &ft_exporter_elasticsearch, &ft_exporter_influxdb, NULL,
+    &ft_exporter_sqlite,   &ft_exporter_file,  &ft_exporter_elasticsearch,
+    &ft_exporter_influxdb, &ft_exporter_mysql, NULL,
 };
 
 const struct ft_variant_type ft_exporter_variants[] = {
@@ -16,6 +17,7 @@ const struct ft_variant_type ft_exporter_variants[] = {
     {"elasticsearch", ft_elasticsearch_options, sizeof(struct ft_elasticsearch_settings),
      &ft_exporter_elasticsearch},
     {"influxdb", ft_influxdb_options, sizeof(struct ft_influxdb_settings), &ft_exporter_influxdb},
+    {"mysql", ft_mysql_options, sizeof(struct ft_mysql_settings), &ft_exporter_mysql},
     {0},
 };
 

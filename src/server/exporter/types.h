@@ -42,6 +42,16 @@ struct ft_influxdb_settings {
 extern const struct ft_option ft_influxdb_options[];
 extern const struct ft_exporter_type ft_exporter_influxdb;
 
+struct ft_mysql_settings {
+    struct ft_exporter_head head;
+    const char *host; /* beginning with a slash: a unix socket */
+    int64_t port;
+    const char *user, *password_file, *database;
+    const char *ca_file;
+};
+extern const struct ft_option ft_mysql_options[];
+extern const struct ft_exporter_type ft_exporter_mysql;
+
 extern const struct ft_exporter_type *const ft_exporter_types[]; /* NULL ends it */
 
 /* The same for an FT_VARIANTS option of a configuration file: `type:` chooses. Its tags are struct

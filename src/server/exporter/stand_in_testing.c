@@ -1,4 +1,4 @@
-#include "exporter/stand_in.h"
+#include "exporter/stand_in_testing.h"
 
 #include <libdeflate.h>
 
