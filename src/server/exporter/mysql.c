@@ -2,7 +2,7 @@
  *
  *     closed --connect, session, table--> ready --statement--> ... --COMMIT--> ready
  *                                            \--the connection or the server fails--> closed;
- * nothing of the send is stored
+ *                                               nothing of the send is stored
  *
  * The primary key is the sample's identity and a row that is there is left alone, which the count
  * of affected rows tells: n of n are new, 0 of n were there. Anything between, and errors that name
