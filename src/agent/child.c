@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,11 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+
+#define EXEC_WAIT_MS 1000 /* a program on a disk that hangs must not hold the agent */
+
+/* Of close_range(2), Linux 5.11: close at the exec rather than now. */
+#define RANGE_CLOEXEC 4u
 
 extern char **environ;
 
@@ -51,7 +57,7 @@ static __attribute__((noreturn)) void child_run(const struct ft_spawn *s, char *
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(127);
-    (void)syscall(SYS_close_range, 3u, ~0u, 0u);
+    (void)syscall(SYS_close_range, 3u, ~0u, RANGE_CLOEXEC);
     if (chdir(s->folder) < 0)
         child_fail("cannot enter", s->folder);
     (void)execvpe(s->argv[0], (char *const *)s->argv, envp);
@@ -76,8 +82,19 @@ static char **environment_make(const char *mark)
     return envp;
 }
 
+/* Wait until the child has become its program (or has failed to): then the end that it holds is
+ * closed. Before that it is a copy of ourselves, which nobody must measure or signal. */
+static void exec_await(int read_end)
+{
+    struct pollfd p = {.fd = read_end, .events = POLLIN};
+
+    (void)poll(&p, 1, EXEC_WAIT_MS);
+}
+
 int ft_spawn(const struct ft_spawn *s, pid_t *ret_pid, int *ret_stdout, int *ret_stderr)
 {
+    CLEANUP(closep) int exec_read = -1;
+    CLEANUP(closep) int exec_write = -1;
     CLEANUP(closep) int out_read = -1;
     CLEANUP(closep) int out_write = -1;
     CLEANUP(closep) int err_read = -1;
@@ -94,12 +111,17 @@ int ft_spawn(const struct ft_spawn *s, pid_t *ret_pid, int *ret_stdout, int *ret
     if (pipe2(p, O_CLOEXEC) < 0)
         return -errno;
     err_read = p[0], err_write = p[1];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return -errno;
+    exec_read = p[0], exec_write = p[1];
     pid = fork();
     if (pid < 0)
         return -errno;
     if (pid == 0)
         child_run(s, envp, parent, out_write, err_write);
     (void)setpgid(pid, pid); /* whoever comes first: the group exists before we return */
+    (void)close(TAKE_FD(exec_write));
+    exec_await(exec_read);
     *ret_pid = pid;
     *ret_stdout = TAKE_FD(out_read);
     *ret_stderr = TAKE_FD(err_read);

@@ -13,6 +13,7 @@ struct ft_spawn {
     const char *mark;        /* an environment entry, "NAME=value" */
 };
 
-/* 0 or -errno. A program that cannot be executed is not an error here: the process says why on its
+/* Returns once the process is the program (it waits for the exec, at most a second).
+ * 0 or -errno. A program that cannot be executed is not an error here: the process says why on its
  * stderr and exits with 127. */
 int ft_spawn(const struct ft_spawn *s, pid_t *ret_pid, int *ret_stdout, int *ret_stderr);

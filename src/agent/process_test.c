@@ -301,6 +301,27 @@ TASK_TEST(a_process_that_dies_within_its_window_after_a_restart_fails)
 
 /* ---- survivors ---- */
 
+/* Between fork and exec it is a copy of ourselves, with our command line and our memory. */
+TEST(a_started_process_is_never_seen_as_ourselves)
+{
+    static const char *const argv[] = {"sleep", "60", NULL};
+    struct ft_spawn spawn = {argv, test_dir(), "FETTLE_STATE=x"};
+
+    for (int i = 0; i < 100; i++) {
+        char cmd[256];
+        int out, err, status;
+        pid_t pid;
+
+        OK(ft_spawn(&spawn, &pid, &out, &err));
+        OK(ft_proc_cmd(pid, cmd, sizeof(cmd)));
+        (void)kill(pid, SIGKILL);
+        EQ(waitpid(pid, &status, 0), pid);
+        (void)close(out);
+        (void)close(err);
+        STREQ(cmd, "sleep 60");
+    }
+}
+
 TEST(survivors_of_a_killed_agent_are_killed_and_others_are_not)
 {
     const char *argv[] = {"/bin/sh", "-c", "sleep 60 & echo up; wait", NULL};
