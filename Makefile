@@ -5,7 +5,7 @@ PYTHON := /usr/bin/python3
 SUITE = { tools/build $(1) $(2) || { echo "the build failed: see above" >&2; echo "0 passed, 1 failed, 0 skipped"; exit 1; }; } && \
 	$(PYTHON) tools/test $(1)
 
-.PHONY: all deps build run test asan tsan help
+.PHONY: all deps build run test bench asan tsan help
 all: build
 
 deps:   ## install what is missing from Debian's packages
@@ -19,6 +19,13 @@ run: build   ## the main job before your eyes; Ctrl-C ends it; PORT_BASE=5320 mo
 
 test: deps   ## build, run every test; the last line is the totals
 	@$(call SUITE,$(BUILD),)
+
+BENCHES = $(patsubst bench/%.py,bench-%,$(wildcard bench/*.py))
+bench: build   ## measure against goals and peers; make bench-NAME measures one of bench/NAME.py
+	@status=0; for b in $(filter-out bench-rows bench-rows_test,$(BENCHES)); do $(MAKE) $$b || status=1; done; exit $$status
+
+bench-%: build
+	@$(PYTHON) bench/$*.py $(BUILD)
 
 asan: deps   ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(call SUITE,build/asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,12 +45,12 @@ static const char usage[] =
     "  --help                    this text\n"
     "  --version                 print the version\n";
 
-static volatile bool stop;
+static atomic_bool stop;
 
 static void on_signal(int number)
 {
     (void)number;
-    stop = true;
+    atomic_store(&stop, true);
 }
 
 static bool add_label(struct ft_fleet_options *o, const char *text)

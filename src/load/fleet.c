@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include <base/log.h>
+#include <base/cleanup.h>
 
-#include <runnel/loop.h>
+#include <runnel/chan.h>
 #include <runnel/sys.h>
 
 #include <proto/limits.h>
@@ -29,7 +29,7 @@ static uint64_t random_below(uint64_t n)
 
 static bool stopped(const struct ft_fleet *f)
 {
-    return f->stop && *f->stop;
+    return f->stop && atomic_load(f->stop);
 }
 
 static void usage_take(const struct ft_fleet *f, struct ft_usage *ret)
@@ -76,7 +76,7 @@ void ft_fleet_on_lost(struct ft_fleet *f, struct ft_sim *sim, bool greeted)
     f->n_open--;
     f->n_greeted -= greeted;
     f->n_idle++;
-    if (!f->ending && !f->storm_began)
+    if (f->phase <= FT_FLEET_WORKING && !f->storm_began)
         f->counts.lost++;
     if (sim->failures < UINT8_MAX)
         sim->failures++;
@@ -111,29 +111,56 @@ static void dial_failed(struct ft_fleet *f, struct ft_sim *sim, int error)
     ft_fleet_on_lost(f, sim, false);
 }
 
-static int dial_task(void *arg)
+static void dial_some(struct ft_fleet *f);
+
+/* On the loop: the dial task has a number, or an error. */
+static void on_dialled(struct rn_post *post)
 {
-    struct ft_sim *sim = arg;
+    struct ft_sim *sim =
+        (struct ft_sim *)(void *)((char *)post - offsetof(struct ft_sim, dialled));
     struct ft_fleet *f = sim->fleet;
-    const rn_time began = rn_now();
-    int number = ft_dial(&f->options.server, sim->source, began + DIAL_NS);
-    int r = number;
+    int r = sim->number;
 
     f->n_dialling--;
-    if (number >= 0) {
+    if (r >= 0) {
         f->n_open++;
-        r = rnet_conn_adopt(number, &ft_sim_protocol, sim, NULL);
+        r = rnet_conn_adopt(sim->number, &ft_sim_protocol, sim, NULL);
         if (r < 0) {
-            (void)rn_sys_close(number);
+            (void)rn_sys_close(sim->number);
             f->n_open--;
         }
     }
     if (r < 0) {
         dial_failed(f, sim, r);
-        return 0;
+    } else {
+        f->counts.connects++;
+        ft_spread_add(&f->connect, rn_now() - sim->dial_began);
     }
-    f->counts.connects++;
-    ft_spread_add(&f->connect, rn_now() - began);
+    if (f->options.connect_rate == 0 && f->phase <= FT_FLEET_WORKING)
+        dial_some(f);
+}
+
+static int dial_task(void *arg)
+{
+    struct ft_sim *sim = arg;
+
+    sim->number =
+        ft_dial(&sim->fleet->options.server, sim->source, sim->dial_began + DIAL_NS);
+    return rn_loop_post(sim->fleet->loop, &sim->dialled);
+}
+
+static int dial(struct ft_fleet *f, struct ft_sim *sim)
+{
+    int r;
+
+    sim->dialled.fn = on_dialled;
+    sim->dial_began = rn_now();
+    r = rn_go(f->dials, dial_task, sim, NULL, 0);
+    if (r < 0)
+        return r;
+    sim->state = FT_SIM_DIALLING;
+    f->n_idle--;
+    f->n_dialling++;
     return 0;
 }
 
@@ -150,62 +177,65 @@ static struct ft_sim *next_idle(struct ft_fleet *f, rn_time now)
     return NULL;
 }
 
-/* Start as many as the rate allows by now; *credit is what it left over. */
-static int dial_some(struct ft_fleet *f, double *credit)
-{
-    static const struct rn_task_options small = {.stack = RN_STACK_64K};
-    const rn_time now = rn_now();
-
-    while (f->n_idle > 0 && f->n_dialling < DIALLING_MAX && *credit >= 1.0) {
-        struct ft_sim *sim = next_idle(f, now);
-        int r;
-
-        if (!sim)
-            break;
-        r = rn_go_with(&small, f->dials, dial_task, sim, NULL, 0);
-        if (r < 0)
-            return r;
-        sim->state = FT_SIM_DIALLING;
-        f->n_idle--;
-        f->n_dialling++;
-        *credit -= 1.0;
-    }
-    return 0;
-}
-
-/* One step of the run: dial, then let the loop work. */
-static int tick(struct ft_fleet *f, double *credit, rn_time *last)
+/* Start as many as the rate allows by now. What cannot be started is tried again with the next
+ * tick. */
+static void dial_some(struct ft_fleet *f)
 {
     const rn_time now = rn_now();
     const double rate = (double)f->options.connect_rate;
-    int r;
 
-    *credit += f->options.connect_rate ? rate * (double)(now - *last) / (double)RN_S : DIALLING_MAX;
-    if (*credit > DIALLING_MAX)
-        *credit = DIALLING_MAX;
-    *last = now;
-    r = dial_some(f, credit);
-    if (r < 0)
-        return r;
-    return f->options.connect_rate == 0 && f->n_idle > 0 && f->n_dialling > 0 ? rn_yield()
-                                                                             : rn_sleep(now + TICK_NS);
+    f->credit += f->options.connect_rate ? rate * (double)(now - f->credited) / (double)RN_S
+                                         : DIALLING_MAX;
+    if (f->credit > DIALLING_MAX)
+        f->credit = DIALLING_MAX;
+    f->credited = now;
+    while (f->n_idle > 0 && f->n_dialling < DIALLING_MAX && f->credit >= 1.0) {
+        struct ft_sim *sim = next_idle(f, now);
+
+        if (!sim || dial(f, sim) < 0)
+            break;
+        f->credit -= 1.0;
+    }
 }
 
 /* ---- the phases ---- */
 
-static int connect_all(struct ft_fleet *f, double *credit, rn_time *last)
+static void go_to(struct ft_fleet *f, enum ft_fleet_phase phase, rn_time span)
 {
-    const rn_time deadline = rn_after(f->options.connect_timeout);
-    int r = 0;
+    f->phase = phase;
+    f->phase_until = rn_now() + span;
+}
 
-    while (r == 0 && f->n_greeted < f->options.agents) {
-        if (stopped(f))
-            return -ECANCELED;
-        if (rn_now() >= deadline)
-            return -ETIMEDOUT;
-        r = tick(f, credit, last);
-    }
-    return r;
+/* The part that is measured is over, well or not. */
+static void finish(struct ft_fleet *f, int result)
+{
+    f->beating = false;
+    f->result = result;
+    f->ended = rn_now();
+    usage_take(f, &f->usage_ended);
+    go_to(f, FT_FLEET_ANSWERING, GOODBYE_NS);
+}
+
+static void begin_work(struct ft_fleet *f)
+{
+    f->connected = rn_now();
+    usage_take(f, &f->usage_connected);
+    ft_report_connected(f);
+    go_to(f, FT_FLEET_WORKING, f->options.duration);
+    f->beating = true;
+    for (uint64_t i = 0; i < f->options.agents; i++)
+        if (f->sims[i].state == FT_SIM_OPEN && f->sims[i].bits & FT_SIM_GREETED)
+            start_beating(f, &f->sims[i]);
+}
+
+static void while_connecting(struct ft_fleet *f)
+{
+    if (f->n_greeted == f->options.agents)
+        begin_work(f);
+    else if (stopped(f))
+        finish(f, -ECANCELED);
+    else if (rn_now() >= f->phase_until)
+        finish(f, -ETIMEDOUT);
 }
 
 static bool all_configured(const struct ft_fleet *f)
@@ -223,11 +253,12 @@ static bool done(const struct ft_fleet *f)
     const bool beats = f->options.heartbeats && f->beats_left == 0 &&
                        f->counts.beats_answered == f->counts.beats_sent;
 
-    return stopped(f) || beats || all_configured(f) || rn_now() >= f->connected + f->options.duration;
+    return stopped(f) || beats || all_configured(f) || rn_now() >= f->phase_until;
 }
 
 static void storm(struct ft_fleet *f)
 {
+    f->storms++;
     f->storm_began = rn_now();
     for (uint64_t i = 0; i < f->options.agents; i++) {
         if (f->sims[i].state == FT_SIM_OPEN)
@@ -236,49 +267,74 @@ static void storm(struct ft_fleet *f)
     }
 }
 
-/* Heartbeats on; storms at equal distances. */
-static int work(struct ft_fleet *f, double *credit, rn_time *last)
+/* Storms come at equal distances, but not before all are back from the last one. */
+static void while_working(struct ft_fleet *f)
 {
     const rn_time between = f->options.duration / (rn_time)(f->options.storms + 1);
-    uint64_t storms = 0;
-    int r = 0;
 
-    f->beating = true;
-    for (uint64_t i = 0; i < f->options.agents; i++)
-        if (f->sims[i].state == FT_SIM_OPEN && f->sims[i].bits & FT_SIM_GREETED)
-            start_beating(f, &f->sims[i]);
-    while (r == 0 && !done(f)) {
-        if (storms < f->options.storms &&
-            rn_now() >= f->connected + between * (rn_time)(storms + 1) && !f->storm_began) {
-            storms++;
-            storm(f);
-        }
-        r = tick(f, credit, last);
-    }
-    f->beating = false;
-    return r;
+    if (done(f))
+        finish(f, 0);
+    else if (f->storms < f->options.storms && !f->storm_began &&
+             rn_now() >= f->connected + between * (rn_time)(f->storms + 1))
+        storm(f);
 }
 
-/* Let what is due be answered, say goodbye, wait until all are closed; not for ever. */
-static void leave(struct ft_fleet *f)
+/* Let what is due be answered, but not for ever; then say goodbye. */
+static void while_answering(struct ft_fleet *f)
 {
-    const rn_time deadline = rn_after(GOODBYE_NS);
-    bool said = false;
+    uint64_t due = 0;
 
-    while (rn_now() < deadline && f->n_open > 0) {
-        uint64_t due = 0;
+    for (uint64_t i = 0; i < f->options.agents; i++)
+        due += f->sims[i].state == FT_SIM_OPEN && f->sims[i].unanswered > 0;
+    if (due > 0 && rn_now() < f->phase_until)
+        return;
+    go_to(f, FT_FLEET_LEAVING, GOODBYE_NS);
+    for (uint64_t i = 0; i < f->options.agents; i++)
+        if (f->sims[i].state == FT_SIM_OPEN)
+            ft_sim_leave(&f->sims[i]);
+}
 
-        for (uint64_t i = 0; i < f->options.agents && !said; i++)
-            due += f->sims[i].state == FT_SIM_OPEN && f->sims[i].unanswered > 0;
-        if (!said && (due == 0 || rn_now() > deadline - GOODBYE_NS / 2)) {
-            f->ending = said = true;
-            for (uint64_t i = 0; i < f->options.agents; i++)
-                if (f->sims[i].state == FT_SIM_OPEN)
-                    ft_sim_leave(&f->sims[i]);
-        }
-        if (rn_sleep(rn_after(TICK_NS)) < 0)
-            return;
-    }
+/* The end: no connection and no dial task is left that could still call. */
+static bool gone(struct ft_fleet *f)
+{
+    if (f->phase != FT_FLEET_LEAVING)
+        return false;
+    if (rn_now() >= f->phase_until)
+        for (uint64_t i = 0; i < f->options.agents; i++)
+            if (f->sims[i].state == FT_SIM_OPEN)
+                ft_sim_drop(&f->sims[i]);
+    return f->n_open == 0 && f->n_dialling == 0;
+}
+
+static void on_tick(struct rn_timer *timer)
+{
+    struct ft_fleet *f =
+        (struct ft_fleet *)(void *)((char *)timer - offsetof(struct ft_fleet, tick));
+
+    if (f->phase <= FT_FLEET_WORKING)
+        dial_some(f);
+    if (f->phase == FT_FLEET_CONNECTING)
+        while_connecting(f);
+    else if (f->phase == FT_FLEET_WORKING)
+        while_working(f);
+    else if (f->phase == FT_FLEET_ANSWERING)
+        while_answering(f);
+    if (gone(f))
+        rn_tx_closep(&f->end);
+    else
+        rn_timer_arm(timer, rn_now() + TICK_NS, on_tick);
+}
+
+static void on_start(struct rn_post *post)
+{
+    struct ft_fleet *f =
+        (struct ft_fleet *)(void *)((char *)post - offsetof(struct ft_fleet, start));
+
+    usage_take(f, &f->usage_before);
+    f->began = f->credited = rn_now();
+    f->credit = 1.0;
+    go_to(f, FT_FLEET_CONNECTING, f->options.connect_timeout);
+    on_tick(&f->tick);
 }
 
 static int prepare(struct ft_fleet *f)
@@ -308,28 +364,39 @@ static int prepare(struct ft_fleet *f)
     return r < 0 ? r : ft_dial_limit(n);
 }
 
+/* Hand everything to the loop, and wait for its end. */
+static int run_on_loop(struct ft_fleet *f)
+{
+    CLEANUP(rn_rx_closep) struct rn_rx rx = {0};
+    CLEANUP(rn_tx_closep) struct rn_tx tx = {0};
+    struct rn_end end;
+    int r = rn_chan_open(0, 1, &tx, &rx);
+
+    if (r < 0)
+        return r;
+    end = rn_end_tx(tx);
+    r = rn_end_to_loop(&end, 1, f->loop);
+    if (r < 0)
+        return r;
+    f->end = tx;
+    tx = (struct rn_tx){0};
+    f->start.fn = on_start;
+    r = rn_loop_post(f->loop, &f->start);
+    if (r == 0)
+        r = rn_rx_recv(rx, NULL, RN_FOREVER);
+    return r == -EPIPE ? f->result : r;
+}
+
 int ft_fleet_run(struct ft_fleet *f)
 {
-    double credit = 1.0;
-    rn_time last;
     int r = prepare(f);
 
+    f->loop = rn_loop_self();
     if (r == 0)
         r = rn_scope_open(RN_SCOPE_WAIT_ALL, &f->dials);
     if (r < 0)
         return r;
-    usage_take(f, &f->usage_before);
-    f->began = last = rn_now();
-    r = connect_all(f, &credit, &last);
-    f->connected = rn_now();
-    usage_take(f, &f->usage_connected);
-    if (r == 0) {
-        ft_report_connected(f);
-        r = work(f, &credit, &last);
-    }
-    f->ended = rn_now();
-    usage_take(f, &f->usage_ended);
-    leave(f);
+    r = run_on_loop(f);
     (void)rn_scope_close(f->dials);
     return r;
 }

@@ -2,11 +2,15 @@
  *
  *     connect at a rate -> wait for the answers -> heartbeats, configurations, storms -> goodbye
  *
- * One task dials (a small task for each connection on its way), wakes the idle ones, watches the
- * bounds of the run; everything else happens in callbacks. One worker, so nothing is locked.
+ * Everything here belongs to one loop: its callbacks for connections, and a timer that dials,
+ * watches the bounds of the run and goes from phase to phase. A connection on its way is a small
+ * task, which posts its result to the loop; the task that began the run waits for its end.
  */
 #pragma once
 
+#include <stdatomic.h>
+
+#include <runnel/loop.h>
 #include <runnel/task.h>
 
 #include <rnet/addr.h>
@@ -53,24 +57,36 @@ struct ft_fleet_counts {
     uint64_t full_asked;
 };
 
+/* In this order. */
+enum ft_fleet_phase { FT_FLEET_CONNECTING, FT_FLEET_WORKING, FT_FLEET_ANSWERING, FT_FLEET_LEAVING };
+
 struct ft_fleet {
     /* set once */
     struct ft_fleet_options options;
     struct ft_sim *sims;
     struct ft_uuid boot; /* of all agents of the run */
-    const volatile bool *stop; /* set by a signal */
+    const atomic_bool *stop; /* set by a signal */
+    struct rn_loop *loop;
+    struct rn_scope dials;   /* of the dial tasks */
 
     /* scratch of the callback that runs */
     struct ft_buf    out, data;
     struct ft_sample samples[FT_FLEET_SAMPLES_MAX];
 
     /* the state of the run */
-    struct rn_scope dials;
+    enum ft_fleet_phase phase;
+    rn_time  phase_until;
+    int      result;     /* of the run */
+    struct rn_timer tick;
+    struct rn_post  start;
+    struct rn_tx    end; /* the loop's; its close tells the task that waits */
+    rn_time  credited;   /* until when the rate has given credit ... */
+    double   credit;     /* ... for so many connections */
+    uint64_t storms;     /* so far */
     uint64_t n_open, n_greeted, n_dialling, n_idle, n_configured;
     uint64_t dial_next;  /* where the search for an idle one goes on */
     uint64_t beats_left; /* UINT64_MAX: without end */
     bool     beating;    /* heartbeats are on */
-    bool     ending;
     int      error;      /* the first connect that failed, for the report */
 
     /* what was counted */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,12 @@ static const char usage[] =
     "\n"
     "Exit status 0: all was answered rightly; 1: an answer was wrong, or not all were answered.\n";
 
-static volatile bool stop;
+static atomic_bool stop;
 
 static void on_signal(int number)
 {
     (void)number;
-    stop = true;
+    atomic_store(&stop, true);
 }
 
 static bool set(struct ft_flood_options *o, int c, const char *v)

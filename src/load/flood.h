@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <runnel/lock.h>
 #include <runnel/task.h>
 
@@ -30,7 +32,7 @@ struct ft_flood_options {
 struct ft_flood {
     /* set once */
     struct ft_flood_options options;
-    const volatile bool *stop;
+    const atomic_bool *stop; /* set by a signal */
     rn_time deadline;
 
     /* what was counted; while clients run: under the lock */

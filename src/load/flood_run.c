@@ -106,7 +106,7 @@ static int window(struct client *c, struct rnet_frame_reader *reader, uint64_t n
 
 static bool over(const struct ft_flood *f)
 {
-    return (f->stop && *f->stop) || rn_now() >= f->deadline;
+    return (f->stop && atomic_load(f->stop)) || rn_now() >= f->deadline;
 }
 
 /* All frames of one connection. 0, or why it broke off. */

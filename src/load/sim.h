@@ -3,14 +3,16 @@
  *     IDLE --(its turn)--> DIALLING --> OPEN --(lost)--> IDLE
  *                             \--(refused)---------------/
  *
- * All of it runs on one loop: callbacks of its connection, and the fleet's tasks between them. Each
- * message is answered once; a message that comes while an answer is due is taken for it (the
+ * All of it belongs to one loop and its callbacks; but while it is DIALLING, `number` is the dial
+ * task's, which posts the result. Each message is answered once; a message that comes while an answer is due is taken for it (the
  * protocol has no mark on answers), so a pushed configuration may stand for the answer that
  * follows it.
  */
 #pragma once
 
 #include <rnet/conn.h>
+
+#include <runnel/loop.h>
 
 #include <proto/message.h>
 
@@ -49,6 +51,10 @@ struct ft_sim {
     uint32_t source;      /* address to dial from */
     uint8_t  state, bits;
     uint8_t  failures;    /* in a row */
+
+    struct rn_post dialled;    /* of the dial task to the loop */
+    rn_time        dial_began;
+    int            number;     /* what it dialled, or the error */
 };
 
 extern const struct rnet_protocol ft_sim_protocol;

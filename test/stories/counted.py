@@ -13,6 +13,17 @@ Row = collections.namedtuple("Row", "calls errors")
 NONE = Row(0, 0)
 
 
+def read_table(text, before):
+    """{call: Row} of a table as strace prints it, with so many columns before that of the calls."""
+    table = {}
+    for line in text.splitlines():
+        words = line.split()
+        if not before + 2 <= len(words) <= before + 3 or words[-1] == "total" or not words[before].isdigit():
+            continue
+        table[words[-1]] = Row(int(words[before]), int(words[before + 1]) if len(words) == before + 3 else 0)
+    return table
+
+
 class Counted:
     """A with-block under strace. Attached when the block begins, detached at its end, both while the program is idle; then
     `table` is {call: Row} and `text` what strace printed. Threads are counted only if `follow`."""
@@ -51,10 +62,7 @@ class Counted:
         self.child.stderr.close()
         with open(self.path) as f:
             self.text = f.read()
-        for line in self.text.splitlines()[2:]:
-            words = line.split()
-            if len(words) >= 2 and words[-1] != "total" and words[0].isdigit():
-                self.table[words[-1]] = Row(int(words[0]), int(words[1]) if len(words) == 3 else 0)
+        self.table = read_table(self.text, 0)
 
     def row(self, *names):
         """The sum of the rows of these calls."""

@@ -7,10 +7,11 @@ import signal
 import story
 from story import Served, tap
 
+import client
 import gopeer
-from counted import Counted
+from counted import NONE, Counted, Row, read_table
 from fleet import Fleet
-from programs import build_folder
+from programs import build_folder, equal
 from waves import Client
 
 COUNT = 10000
@@ -25,6 +26,36 @@ def count(folder, pid, address, path, connections, token=None, follow=False):
         with Counted(folder, pid, follow) as counted:
             c.get(COUNT)
     return counted
+
+
+def own_table(address):
+    """What the program counted itself, as its debug window shows it."""
+    a = client.request(address, "GET", "/debug/syscalls")
+    if a.status == 404:
+        raise tap.Skip("this build's debug window has no /debug/syscalls")
+    equal(a.status, 200, "/debug/syscalls")
+    return read_table(a.body.decode(), 3)
+
+
+def agree(own, traced, what):
+    """Rows of 1,000 calls or more within 1 %, others within 10; of the calls that pass the program's own door."""
+    for name in sorted(own):
+        ours, theirs = own[name].calls, traced.table.get(name, NONE).calls
+        bound = theirs / 100 if theirs >= 1000 else 10
+        assert abs(ours - theirs) <= bound, f"{what}: {name}: {ours} by itself, {theirs} by strace\n{traced.text}"
+
+
+def counted_twice(folder, program, address, debug, path, token=None):
+    """COUNT requests over 64 connections, under strace and between two snapshots of the program's own table."""
+    with Client(address, path, 64, token) as c:
+        c.get(64)
+        with Counted(folder, program.pid) as traced:
+            before = own_table(debug)
+            c.get(COUNT)
+            after = own_table(debug)
+    own = {name: Row(row.calls - before.get(name, NONE).calls, row.errors - before.get(name, NONE).errors)
+           for name, row in after.items()}
+    agree(own, traced, program.name)
 
 
 def within_bounds(c, what):
@@ -44,9 +75,12 @@ class NoisySockets(tap.Tests):
         if story.sanitized():
             raise tap.Skip("a sanitizer makes system calls of its own")
 
+    def http(self):
+        return Served(self.dir, "http", [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"])
+
     def example(self, connections):
         self.setup()
-        with Served(self.dir, "http", [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"]) as p:
+        with self.http() as p:
             within_bounds(count(self.dir, p.pid, p.at["http"], "/test", connections), f"http, {connections} connections")
 
     def test_a_request_of_examples_http_costs_one_recv_and_one_send_on_1_connection(self):
@@ -70,6 +104,20 @@ class NoisySockets(tap.Tests):
 
     def test_reading_an_agent_from_fettled_costs_the_same_on_64_connections(self):
         self.fettled(64)
+
+    def test_examples_http_counts_its_calls_as_strace_does(self):
+        self.setup()
+        with self.http() as p:
+            counted_twice(self.dir, p, p.at["http"], p.at["debug"], "/test")
+
+    def test_fettled_counts_its_calls_as_strace_does(self):
+        self.setup()
+        with Fleet(self.dir) as f:
+            s = f.start_server(heartbeat="30s")
+            peer = s.peer()
+            peer.introduce()
+            counted_twice(self.dir, s, s.api_at, s.debug_at, f"/api/v1/agents/{peer.name}", s.token)
+            peer.close()
 
     def test_net_http_of_go_makes_more_calls_for_the_same(self):
         self.setup()
