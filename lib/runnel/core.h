@@ -249,6 +249,7 @@ struct rn__fd {
     uint8_t home;          /* index of the loop */
     uint64_t owner;
     const struct rn_site *site;
+    rn_time since;
     union {
         struct {
             uint64_t epoch[2]; /* reader, writer */
@@ -328,6 +329,7 @@ static inline void rn__count(_Atomic uint64_t *n)
 struct rn__worker {
     struct rn_runtime *rt;
     uint32_t index;
+    _Atomic int tid; /* of its thread, while it runs; for those who look from outside */
 
     /* its thread only */
     struct rn__task *current; /* NULL on the scheduler's own stack */
@@ -390,6 +392,7 @@ struct rn_runtime {
     unsigned n_workers;
     const char *name;
     enum rn_leak_policy leaks;
+    rn_time leak_age;
     bool sim;
     struct rn__worker *workers; /* array */
     struct rn__chans *chans;
