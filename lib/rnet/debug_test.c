@@ -8,9 +8,11 @@
 
 #include <base/cleanup.h>
 #include <rnet/http.h>
+#include <rnet/listener.h>
 #include <rnet/metrics.h>
 #include <rnet/stream.h>
 #include <runnel/chan.h>
+#include <runnel/sys.h>
 
 static const char *const addrs[] = {"127.0.0.1:0"};
 
@@ -55,6 +57,23 @@ static struct rnet_debug *serve(struct rn_runtime *observed)
 
     OK(rnet_debug_serve(&o, &debug));
     return debug;
+}
+
+static ssize_t swallow(struct rnet_conn conn, void *data, struct rn_slice in)
+{
+    (void)conn, (void)data;
+    return (ssize_t)in.len;
+}
+
+static struct rnet_listener *listen_somewhere(const char *name)
+{
+    static const struct rnet_protocol protocol = {.name = "test", .on_bytes = swallow};
+    const struct rnet_listener_options o = {
+        .name = name ? name : "test", .addrs = addrs, .n_addrs = 1, .protocol = &protocol};
+    struct rnet_listener *listener = NULL;
+
+    OK(rnet_listener_open(&o, &listener, NULL));
+    return listener;
 }
 
 /* "name 1.5" or "name{labels} 1.5" at the beginning of a line. */
@@ -207,6 +226,251 @@ TASK_TEST(the_window_answers_while_the_program_hangs)
              "assert b'[running' in t, t\"",
              rnet_debug_address(debug, 0));
     EQ(system(command), 0);
+}
+
+/* ---- profiles ---- */
+
+static __attribute__((noinline)) int blocked_here(struct rn_rx rx)
+{
+    int value, r = rn_rx_recv(rx, &value, RN_FOREVER);
+
+    __asm__ volatile("" : "+r"(r)); /* a frame of its own */
+    return r;
+}
+
+static int block(void *arg)
+{
+    int r = blocked_here(*(struct rn_rx *)arg);
+
+    __asm__ volatile("" : "+r"(r));
+    return r == -EPIPE ? 0 : 1;
+}
+
+/* `n` tasks that wait at one place, until the sender is closed. */
+struct blocked {
+    struct rn_scope scope;
+    struct rn_tx tx;
+    struct rn_rx *rx;
+};
+
+static void blocked_begin(struct blocked *b, size_t n)
+{
+    struct rn_rx first;
+
+    b->rx = calloc(n, sizeof(*b->rx));
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &b->scope));
+    OK(rn_chan_open(sizeof(int), 0, &b->tx, &first));
+    for (size_t i = 0; i < n; i++) {
+        OK(rn_rx_dup(first, &b->rx[i]));
+        OK(rn_go(b->scope, block, &b->rx[i], (struct rn_end[]){rn_end_rx(b->rx[i])}, 1));
+    }
+    rn_rx_closep(&first);
+    OK(rn_yield());
+}
+
+static void blocked_end(struct blocked *b)
+{
+    rn_tx_closep(&b->tx);
+    OK(rn_scope_close(b->scope));
+    free(b->rx);
+}
+
+static size_t times(const char *text, const char *word)
+{
+    size_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    return n;
+}
+
+TASK_TEST(stacks_are_served_in_the_formats_of_go)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 100);
+    {
+        CLEANUP(freep) char *index = get(debug, "/debug/pprof/");
+        CLEANUP(freep) char *all = get(debug, "/debug/pprof/goroutine?debug=2");
+        CLEANUP(freep) char *some = get(debug, "/debug/pprof/goroutine?debug=2&limit=3");
+        CLEANUP(freep) char *groups = get(debug, "/debug/pprof/goroutine?debug=1");
+        CLEANUP(freep) char *unknown = get(debug, "/debug/pprof/heap");
+        const char *group = strstr(groups, "\n100 @ 0x");
+
+        TRUE(strstr(index, "<a href='goroutine?debug=1'>goroutine</a>"));
+        TRUE(strstr(all, "\r\nContent-Type: text/plain; charset=utf-8\r\n"));
+        TRUE(strstr(all, "\r\nTransfer-Encoding: chunked\r\n"));
+        EQ(times(all, "\nblocked_here(...)\n\t"), 100u);
+        EQ(times(all, ", name=block]:\n"), 100u);
+        TRUE(strstr(all, "\r\n0\r\n\r\n"));
+        TRUE(strstr(some, "the first 3 shown"));
+        TRUE(strstr(groups, "goroutine profile: total 101\n"));
+        TRUE(group && strstr(group, "\n# labels: {\"name\":\"block\", \"wait\":\"chan receive\"}\n#\t0x"));
+        TRUE(strstr(group, "\tblocked_here+0x"));
+        TRUE(strncmp(unknown, "HTTP/1.1 404", 12) == 0);
+        TRUE(strstr(unknown, "\r\nX-Go-Pprof: 1\r\n"));
+    }
+    blocked_end(&b);
+}
+
+struct command {
+    char text[512];
+    char *output;
+};
+
+static void run_command(void *arg)
+{
+    struct command *c = arg;
+    FILE *f = popen(c->text, "r");
+    size_t n;
+
+    c->output = calloc(1, 1 << 16);
+    n = f ? fread(c->output, 1, (1 << 16) - 1, f) : 0;
+    c->output[n] = 0;
+    if (f)
+        (void)pclose(f);
+}
+
+TASK_TEST(go_tool_pprof_names_the_blocked_function_and_the_count)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct command c = {.output = NULL};
+    struct blocked b;
+
+    /* the first use on a machine compiles the tool */
+    if (system("timeout 15 go tool pprof -h >/dev/null 2>&1; test $? != 127 -a $? != 124") != 0)
+        SKIP("no go tool pprof here");
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 100);
+    snprintf(c.text, sizeof(c.text),
+             "PPROF_TMPDIR=%s go tool pprof -top 'http://%s/debug/pprof/goroutine' 2>&1",
+             test_dir(), rnet_debug_address(debug, 0));
+    run_command(&c);
+    test_note("%s", c.output);
+    TRUE(strstr(c.output, "Type: goroutine\n"));
+    TRUE(strstr(c.output, " 100 "));
+    TRUE(strstr(c.output, "  blocked_here\n"));
+    TRUE(strstr(c.output, "  rn_rx_recv_at\n"));
+    free(c.output);
+    blocked_end(&b);
+}
+
+/* ---- objects ---- */
+
+TASK_TEST(channels_and_descriptors_have_pages)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(rnet_listener_closep) struct rnet_listener *listener = listen_somewhere(NULL);
+    struct blocked b;
+
+    blocked_begin(&b, 6);
+    {
+        CLEANUP(freep) char *objects = get(debug, "/debug/objects");
+        CLEANUP(freep) char *fds = get(debug, "/debug/fds");
+
+        TRUE(strstr(objects, "senders 1, receivers 6, waiting to send 0, to receive 6"));
+        TRUE(strstr(objects, "senders held by task 1 \"main\"\n"));
+        TRUE(strstr(objects, ", ... (6 in all)\n"));
+        TRUE(strstr(fds, ": listener, owner loop 0, age "));
+    }
+    blocked_end(&b);
+}
+
+/* ---- listeners ---- */
+
+static int number_of(const struct rnet_listener *listener)
+{
+    struct rnet_listener_info info;
+
+    for (size_t i = 0; rnet_listener_info(&i, &info);)
+        if (strcmp(info.sockets[0].address, rnet_listener_address(listener, 0)) == 0)
+            return info.sockets[0].number;
+    FAIL("it is not listed");
+    return -1;
+}
+
+static char *line_of(const char *text, const char *word)
+{
+    const char *at = strstr(text, word), *end;
+
+    TRUE(at != NULL);
+    while (at[-1] != '\n')
+        at--;
+    end = strchr(at, '\n');
+    return strndup(at, (size_t)(end - at));
+}
+
+TASK_TEST(a_listener_is_told_with_owner_and_queue_and_is_red_when_it_is_lost)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(rnet_listener_closep) struct rnet_listener *listener = listen_somewhere("victim");
+    CLEANUP(freep) char *before = get(debug, "/debug/listeners");
+    CLEANUP(freep) char *line = line_of(before, rnet_listener_address(listener, 0));
+    int number = number_of(listener);
+    char port[16];
+
+    TRUE(strstr(before, "Proto Recv-Q Send-Q Local Address"));
+    TRUE(strstr(line, "LISTEN") && strstr(line, " victim ") && strstr(line, "loop 0 of "));
+    TRUE(strcmp(line + strlen(line) - 4, "  ok") == 0);
+    OK(rn_sys_close(number)); /* behind its back */
+    CLEANUP(freep) char *json = get(debug, "/debug/listeners?format=json");
+    CLEANUP(freep) char *after = get(debug, "/debug/listeners");
+    CLEANUP(freep) char *red = line_of(after, rnet_listener_address(listener, 0));
+
+    snprintf(port, sizeof(port), "%s", strrchr(rnet_listener_address(listener, 0), ':'));
+    TRUE(strstr(red, " LOST ") && strstr(red, "RED: "));
+    TRUE(strstr(json, port) && strstr(json, "\"state\":\"LOST\""));
+}
+
+/* ---- system calls ---- */
+
+TASK_TEST(the_table_of_system_calls_is_a_difference_of_two_moments)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(freep) char *all = get(debug, "/debug/syscalls");
+    CLEANUP(freep) char *delta = get(debug, "/debug/syscalls?delta=1");
+    CLEANUP(freep) char *bad = get(debug, "/debug/syscalls?delta=x");
+
+    TRUE(strstr(all, "% time     seconds  usecs/call     calls    errors syscall\n"
+                     "------ ----------- ----------- --------- --------- ----------------\n"));
+    TRUE(strstr(all, " recvfrom\n") && strstr(all, " total\n"));
+    TRUE(strstr(all, " socket\n"));
+    FALSE(strstr(delta, " socket\n")); /* nobody dialled meanwhile */
+    TRUE(strstr(delta, " total\n"));
+    TRUE(strncmp(bad, "HTTP/1.1 400", 12) == 0);
+}
+
+/* ---- suspects ---- */
+
+static uint64_t suspects_now(const struct rnet_debug *debug)
+{
+    CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
+    const char *at = strstr(leaks, " tasks are suspect\n");
+
+    while (at && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    return at ? strtoull(at, NULL, 10) : UINT64_MAX;
+}
+
+TASK_TEST(suspects_are_counted_in_metrics_and_named_in_leaks)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    blocked_begin(&b, 150);
+    TASK_UNTIL(suspects_now(debug) == 150);
+    {
+        CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
+        CLEANUP(freep) char *metrics = get(debug, "/metrics");
+
+        TRUE(strstr(leaks, "runnel: 150 tasks are suspect"));
+        TRUE(strstr(leaks, "held by task 1 \"main\" (never used)"));
+        TRUE(strstr(leaks, "\n0 tasks can never wake\n"));
+        TRUE(strstr(metrics, "\nrunnel_tasks_suspect 150\n"));
+    }
+    blocked_end(&b);
 }
 
 TASK_TEST(an_address_that_cannot_be_bound_is_an_error)

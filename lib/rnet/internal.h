@@ -170,6 +170,7 @@ enum rnet__entry_count {
     RNET__ENTRY_COUNTS = RNET__PAUSES + RNET_PAUSE_MAX
 };
 void rnet__entry_count(struct rnet__entry *e, unsigned which);
+void rnet__entry_paused(struct rnet__entry *e, bool paused);
 
 /* ---- sockets ---- */
 struct rnet__bound {

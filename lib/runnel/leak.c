@@ -11,8 +11,10 @@
 #include "leak_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOCK_TRIES 1000 /* of a millisecond */
 
@@ -190,17 +192,23 @@ int rn_leak_check(struct rn_runtime *rt, FILE *out)
     return check(rt, false, out);
 }
 
-int rn_leak_watch(struct rn_runtime *rt, FILE *out)
+int rn_leak_watch(struct rn_runtime *rt)
 {
-    return check(rt, true, out);
+    enum rn_leak_policy policy = rn__leak_policy(rt);
+    struct pollfd err = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int r;
+
+    if (policy == RN_LEAKS_IGNORE)
+        return check(rt, false, NULL);
+    /* who watches must not hang where nobody reads what it says */
+    r = check(rt, true, poll(&err, 1, 0) == 1 ? stderr : NULL);
+    if (r > 0 && policy == RN_LEAKS_ABORT)
+        abort();
+    return r;
 }
 
 void rn__leak_idle(struct rn_runtime *rt)
 {
-    enum rn_leak_policy policy = rn__leak_policy(rt);
-
-    if (policy == RN_LEAKS_IGNORE)
-        return;
-    if (check(rt, true, stderr) > 0 && policy == RN_LEAKS_ABORT)
-        abort();
+    if (rn__leak_policy(rt) != RN_LEAKS_IGNORE)
+        (void)rn_leak_watch(rt);
 }

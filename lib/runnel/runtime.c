@@ -47,6 +47,11 @@ struct rn_runtime *rn_runtime_self(void)
     return rn__rt();
 }
 
+const char *rn_runtime_name(const struct rn_runtime *rt)
+{
+    return rt->name;
+}
+
 struct rn_runtime *rn__runtime_at(unsigned number)
 {
     return atomic_load(&runtimes[number]);

@@ -43,6 +43,6 @@ RN_API const char *rn_wait_name(enum rn_wait_kind wait); /* "chan send", "select
 /* Count the dead of `rt` (the suspects are in rn_stats()) and write one line for each group of either to `out` (may be NULL).
  * From any thread; only other checks are waited for. -ENOMEM, -EBUSY (another check takes too long). */
 RN_API int rn_leak_check(struct rn_runtime *rt, FILE *out);
-/* The same, but a group is told once in the life of the runtime, as by the policy RN_LEAKS_WARN: for whoever looks every few
- * seconds. */
-RN_API int rn_leak_watch(struct rn_runtime *rt, FILE *out);
+/* The same by the runtime's policy, for whoever looks every few seconds: a group is told once, on stderr, in the life of the
+ * runtime (warn), the first dead one aborts (abort), nothing is said (ignore). */
+RN_API int rn_leak_watch(struct rn_runtime *rt);

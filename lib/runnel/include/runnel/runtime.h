@@ -33,6 +33,9 @@ RN_API int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), v
 /* The runtime of the calling task or callback; NULL on a plain thread. */
 RN_API struct rn_runtime *rn_runtime_self(void);
 
+/* As in its options. */
+RN_API const char *rn_runtime_name(const struct rn_runtime *rt);
+
 /* Numbers of a runtime, from any thread, without a lock. Each is a snapshot of its own. */
 struct rn_stats {
     uint64_t tasks_running, tasks_runnable, tasks_parked;
