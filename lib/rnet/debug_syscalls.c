@@ -22,25 +22,6 @@ struct row {
     double seconds;
 };
 
-/* As the kernel calls it on this machine, when that is something else. */
-static const char *kernel_name(enum rn_syscall call)
-{
-    static const struct {
-        enum rn_syscall call;
-        const char *name;
-    } others[] = {
-        {RN_SYS_recv, "recvfrom"},       {RN_SYS_send, "sendto"},
-        {RN_SYS_eventfd, "eventfd2"},    {RN_SYS_signalfd, "signalfd4"},
-        {RN_SYS_fstat, "newfstatat"},    {RN_SYS_lstat, "newfstatat"},
-        {RN_SYS_epoll_wait, "epoll_pwait2"},
-    };
-
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        if (others[i].call == call)
-            return others[i].name;
-    return rn_sys_name(call);
-}
-
 static void subtract(struct rn_sys_count *now, const struct rn_sys_count *before)
 {
     for (int call = 0; call < RN_SYS_MAX; call++) {
@@ -59,7 +40,7 @@ static size_t rows_fill(const struct rn_sys_count *counts, struct row rows[RN_SY
 
     for (int call = 0; call < RN_SYS_MAX; call++) {
         const struct rn_sys_count *c = &counts[call];
-        const char *name = kernel_name((enum rn_syscall)call);
+        const char *name = rn_sys_kernel_name((enum rn_syscall)call);
         size_t i = 0;
 
         if (c->calls == 0)
@@ -128,12 +109,12 @@ static void put_futile(FILE *out, const struct rn_sys_count *counts)
         const struct rn_sys_count *c = &counts[tried[i]];
         if (c->calls)
             fprintf(out, "%s: EAGAIN in %" PRIu64 " of %" PRIu64 " calls (%.3f %%)\n",
-                    kernel_name(tried[i]), c->errors[11], c->calls,
+                    rn_sys_kernel_name(tried[i]), c->errors[11], c->calls,
                     100 * (double)c->errors[11] / (double)c->calls);
     }
     if (counts[RN_SYS_epoll_wait].calls)
         fprintf(out, "%s: nothing in %" PRIu64 " of %" PRIu64 " calls\n",
-                kernel_name(RN_SYS_epoll_wait), counts[RN_SYS_epoll_wait].zeros,
+                rn_sys_kernel_name(RN_SYS_epoll_wait), counts[RN_SYS_epoll_wait].zeros,
                 counts[RN_SYS_epoll_wait].calls);
     fputs("Counted: calls that runnel and rnet make, of all runtimes of this process, this window "
           "included; not those of libc and of libraries. seconds: on the wall, estimated from "

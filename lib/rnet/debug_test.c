@@ -1,5 +1,7 @@
 #include <rnet/debug.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -355,6 +357,82 @@ TASK_TEST(go_tool_pprof_names_the_blocked_function_and_the_count)
     TRUE(strstr(c.output, "  rn_rx_recv_at\n"));
     free(c.output);
     blocked_end(&b);
+}
+
+/* ---- while it hangs ---- */
+
+/* lib/runnel/hold_testing.c */
+extern void rn__testing_lock(struct rn_tx tx, bool hold);
+
+struct hang {
+    _Atomic(struct rn_runtime *) rt;
+    _Atomic bool hanging, go_on;
+};
+
+static __attribute__((noinline)) void the_culprit(struct hang *h)
+{
+    atomic_store(&h->hanging, true);
+    for (; !atomic_load_explicit(&h->go_on, memory_order_relaxed);)
+        __asm__ volatile("");
+}
+
+/* Its only worker stands in for (;;), with the lock of a channel on which another task waits. */
+static int hang_main(void *arg)
+{
+    struct hang *h = arg;
+    struct blocked b;
+
+    blocked_begin(&b, 3);
+    rn__testing_lock(b.tx, true);
+    atomic_store(&h->rt, rn_runtime_self());
+    the_culprit(h);
+    rn__testing_lock(b.tx, false);
+    blocked_end(&b);
+    return 0;
+}
+
+static void *hang_thread(void *arg)
+{
+    return (void *)(intptr_t)rn_run(&(const struct rn_options){.name = "hang"}, hang_main, arg);
+}
+
+static void read_page(const struct rnet_debug *debug, const char *path, struct command *ret_page)
+{
+    snprintf(ret_page->text, sizeof(ret_page->text),
+             "python3 -c \"import urllib.request as u; "
+             "print(u.urlopen('http://%s%s', timeout=20).read().decode())\"",
+             rnet_debug_address(debug, 0), path);
+    run_command(ret_page);
+}
+
+TEST(a_program_that_hangs_inside_a_lock_still_shows_everything)
+{
+    static const char *const paths[] = {
+        "/debug/pprof/goroutine?debug=2", "/debug/pprof/goroutine?debug=1", "/debug/objects",
+        "/debug/fds", "/debug/tasks", "/debug/leaks", "/debug/listeners", "/metrics"};
+    static const char *const says[] = {
+        "[running, name=main]:\nthe_culprit(...)\n", "\tthe_culprit+0x", "to receive 3",
+        "", "task 1 [running]: main", "0 tasks can never wake", "LISTEN",
+        "runnel_tasks{state=\"running\"} 1"};
+    struct hang h = {0};
+    struct rnet_debug *debug;
+    pthread_t thread;
+
+    test_heap_allow(1 << 20);
+    OK(pthread_create(&thread, NULL, hang_thread, &h));
+    UNTIL(atomic_load(&h.hanging));
+    debug = serve(atomic_load(&h.rt));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct command page = {.output = NULL};
+
+        read_page(debug, paths[i], &page);
+        test_note("%s: %s", paths[i], page.output);
+        TRUE(strstr(page.output, says[i]));
+        free(page.output);
+    }
+    rnet_debug_stop(debug);
+    atomic_store(&h.go_on, true);
+    OK(pthread_join(thread, NULL));
 }
 
 /* ---- objects ---- */

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
+#include <runnel/memtrace.h>
 #include <runnel/runnel.h>
 
 #include <base/assert.h>
@@ -106,6 +107,7 @@ struct rn__slab {
     uint32_t count_max, count; /* stacks that exist, and that were ever used */
     uint32_t *hot, *cold;      /* free stacks, last in first out: with their pages, without */
     uint32_t n_hot, n_cold;
+    struct rn_memtrace trace;
 };
 
 struct rn__stacks {
@@ -470,3 +472,4 @@ int rn__sys_futex_wake(_Atomic uint32_t *word, int n);
 rn_time rn__clock(void);        /* CLOCK_MONOTONIC */
 rn_time rn__clock_coarse(void); /* about 4 ms old, a few ns to read */
 void rn__faults_from_env(void);
+void rn__memtrace_from_env(void);

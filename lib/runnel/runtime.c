@@ -333,6 +333,7 @@ int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), void *ar
     if (rn__tls()->worker)
         return -EPERM;
     rn__faults_from_env();
+    rn__memtrace_from_env();
     rt = calloc(1, sizeof(*rt));
     if (!rt)
         return -ENOMEM;

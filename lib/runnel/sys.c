@@ -388,6 +388,33 @@ int rn_sys_pipe2(int ret_fds[2], int flags)
     return (int)DOOR(pipe2, pipe2(ret_fds, flags));
 }
 
+/* ---- the kernel's names ---------------------------------------------------------------------- */
+
+/* epoll_pwait2 knows nanoseconds; a kernel or an emulator without it is asked once. */
+static _Atomic bool without_pwait2;
+
+const char *rn_sys_kernel_name(enum rn_syscall call)
+{
+    switch (call) {
+    case RN_SYS_recv:
+        return "recvfrom";
+    case RN_SYS_send:
+        return "sendto";
+    case RN_SYS_eventfd:
+        return "eventfd2";
+    case RN_SYS_signalfd:
+        return "signalfd4";
+    case RN_SYS_fstat:
+    case RN_SYS_lstat:
+        return "newfstatat";
+    case RN_SYS_epoll_wait:
+        return atomic_load_explicit(&without_pwait2, memory_order_relaxed) ? "epoll_wait"
+                                                                           : "epoll_pwait2";
+    default:
+        return rn_sys_name(call);
+    }
+}
+
 /* ---- only for runnel ------------------------------------------------------------------------- */
 
 int rn__sys_epoll_create1(int flags)
@@ -399,9 +426,6 @@ int rn__sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
     return (int)DOOR(epoll_ctl, epoll_ctl(epoll, op, fd, event));
 }
-
-/* epoll_pwait2 knows nanoseconds; a kernel or an emulator without it is asked once. */
-static _Atomic bool without_pwait2;
 
 static int epoll_wait_ms(int epoll, struct epoll_event *events, int n, rn_time timeout)
 {

@@ -33,6 +33,8 @@ struct rn_sys_count {
     uint64_t calls, zeros, timed, time_ns, errors[RN_SYS_ERRNO_MAX];
 };
 RN_API const char *rn_sys_name(enum rn_syscall call);
+/* As the kernel calls it, and strace prints it: "recvfrom". */
+RN_API const char *rn_sys_kernel_name(enum rn_syscall call);
 RN_API void        rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX]);
 
 /* Let `call` fail with -error: `times` times from now on (< 0: always, 0: off), on every thread. For tests. */
