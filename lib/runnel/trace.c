@@ -86,43 +86,62 @@ static bool is_return_address(uintptr_t word)
            (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) || (p[-6] == 0xff && p[-5] == 0x15);
 }
 
-/* Where a function is interrupted that has no frame (a leaf, most of libc), the frame pointer is
- * still that of somebody above: his callers lie between the two, and are looked for as words behind
- * a call, up to the first that has a frame. */
-static void walk_frameless(const struct copy *c, struct rn_trace *trace)
+/* Is there a frame: the pointer to the next one, or 0 in the last, and a return address? */
+static bool frame_at(const struct copy *c, uintptr_t fp)
 {
-    uintptr_t at = c->sp, word;
+    uintptr_t next, pc;
+
+    return copy_word(c, fp, &next) && copy_word(c, fp + 8, &pc) &&
+           (next == 0 || (next > fp && next < c->sp + c->n)) && is_return_address(pc);
+}
+
+/* Where a function is interrupted that has no frame (a leaf, most of libc), the frame pointer is
+ * still that of somebody above, or has been used for something else. His callers are looked for as
+ * words behind a call, up to the first that has a frame, and that is where the pointer says, or the
+ * next thing that looks like one. Returns the frame from which to go on. */
+static uintptr_t walk_frameless(const struct copy *c, struct rn_trace *trace)
+{
+    bool usable = frame_at(c, c->fp);
+    uintptr_t at = c->sp, end = usable ? c->fp : c->sp + c->n, word = 0;
 
     while (trace->n < RN_TRACE_MAX / 2 && !has_frame(trace->pcs[trace->n - 1])) {
-        for (;; at += sizeof(word)) {
-            if (at >= c->fp || !copy_word(c, at, &word))
-                return;
-            if (is_return_address(word))
-                break;
-        }
-        at += sizeof(word);
+        do {
+            if (at >= end || !copy_word(c, at, &word))
+                return c->fp;
+            at += sizeof(word);
+        } while (!is_return_address(word));
         trace->pcs[trace->n++] = word;
     }
+    if (usable)
+        return c->fp;
+    while (at < end && !frame_at(c, at))
+        at += sizeof(word);
+    return at;
 }
 #else
-static void walk_frameless(const struct copy *c, struct rn_trace *trace)
+static uintptr_t walk_frameless(const struct copy *c, struct rn_trace *trace)
 {
-    (void)c, (void)trace;
+    (void)trace;
+    return c->fp;
 }
 #endif
 
 static void walk(const struct copy *c, struct rn_trace *trace)
 {
     uintptr_t fp = c->fp, next = 0, pc;
+    bool found = false;
 
     trace->n = 0;
     trace->exact = c->pc != 0;
     if (c->pc) {
         trace->pcs[trace->n++] = c->pc;
-        walk_frameless(c, trace);
+        fp = walk_frameless(c, trace);
+        found = trace->n > 1;
     }
     while (trace->n < RN_TRACE_MAX && copy_word(c, fp, &next) && copy_word(c, fp + 8, &pc) && pc) {
-        trace->pcs[trace->n++] = pc;
+        if (!(found && trace->pcs[trace->n - 1] == pc)) /* the frame of one found already */
+            trace->pcs[trace->n++] = pc;
+        found = false;
         if (next <= fp)
             break;
         fp = next;

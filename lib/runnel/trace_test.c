@@ -142,7 +142,7 @@ struct hang {
 static __attribute__((noinline)) void the_culprit(struct hang *h)
 {
     atomic_store(&h->hanging, true);
-    while (!atomic_load_explicit(&h->go_on, memory_order_relaxed))
+    while (!atomic_load_explicit(&h->go_on, memory_order_acquire))
         __asm__ volatile("");
 }
 
@@ -165,7 +165,7 @@ static void *sleep_thread(void *arg)
 
 TEST(a_worker_that_blocks_inside_of_libc_shows_who_called)
 {
-    struct hang h = {0};
+    struct hang h = {.hanging = false};
     pthread_t thread;
 
     OK(pthread_create(&thread, NULL, sleep_thread, &h));
@@ -200,7 +200,7 @@ static void *hang_thread(void *arg)
 
 TEST(a_runtime_that_hangs_inside_a_lock_shows_its_culprit)
 {
-    struct hang h = {0};
+    struct hang h = {.hanging = false};
     struct text chans = {0};
     const struct rn_sink sink = {text_add, &chans};
     pthread_t thread;
@@ -213,9 +213,9 @@ TEST(a_runtime_that_hangs_inside_a_lock_shows_its_culprit)
     atomic_store(&h.go_on, true);
     OK(pthread_join(thread, NULL));
 
-    const char *at = strstr(text, "[running, name=main]:\nthe_culprit(...)\n\t");
+    const char *at = strstr(text, "[running, name=main]:\n");
     test_note("%s", text);
-    TRUE(at && strstr(at, "\nhang_main(...)\n\t"));
+    TRUE(at && strstr(at, "\nthe_culprit(...)\n\t") && strstr(at, "\nhang_main(...)\n\t"));
     TRUE(strstr(chans.bytes, "len 1 cap 4, senders 1, receivers 1"));
     TRUE(strstr(chans.bytes, "senders held by task 1 \"main\""));
     free(chans.bytes);
@@ -274,7 +274,7 @@ TASK_TEST(descriptors_are_told_with_owner_and_site)
 
 TEST(sigquit_dumps_while_the_worker_hangs_and_the_program_goes_on)
 {
-    struct hang h = {0};
+    struct hang h = {.hanging = false};
     pthread_t thread;
     sigset_t set;
     int pipe[2], saved = dup(STDERR_FILENO);
@@ -300,8 +300,8 @@ TEST(sigquit_dumps_while_the_worker_hangs_and_the_program_goes_on)
         }
     }
     OK(dup2(saved, STDERR_FILENO));
-    atomic_store(&h.go_on, true);
     rn_quit_dump_stop();
+    atomic_store(&h.go_on, true);
     OK(pthread_join(thread, NULL));
     TRUE(strstr(t.bytes, "the_culprit(...)"));
     TRUE(strstr(t.bytes, "runnel: channels"));
