@@ -7,6 +7,7 @@ import signal
 import story
 from story import Served, tap
 
+import client
 import gopeer
 from counted import Counted
 from fleet import Fleet
@@ -70,6 +71,26 @@ class NoisySockets(tap.Tests):
 
     def test_reading_an_agent_from_fettled_costs_the_same_on_64_connections(self):
         self.fettled(64)
+
+    def test_the_program_counts_its_calls_as_strace_does(self):
+        self.setup()
+        with Served(self.dir, "http", [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"]) as p:
+            def inside():
+                text = client.request(p.at["debug"], "GET", "/debug/syscalls").body.decode()
+                rows = [line.split() for line in text.split("\n\n")[0].splitlines()[2:] if "total" not in line and "---" not in line]
+                return {r[-1]: int(r[3]) for r in rows}
+            with Client(p.at["http"], "/test", 16, None) as c:
+                c.get(16)
+                before = inside()
+                with Counted(self.dir, p.pid) as counted:
+                    c.get(COUNT)
+                after = inside()
+            for name in sorted(set(after) | set(counted.table)):
+                ours, theirs = after.get(name, 0) - before.get(name, 0), counted.row(name).calls
+                # the window's own answers are in ours, and what strace itself interrupts is in its table
+                allowed = theirs / 100 if theirs >= 1000 else 10
+                if name in after:
+                    assert abs(ours - theirs) <= allowed, f"{name}: {ours} inside, {theirs} by strace\n{counted.text}"
 
     def test_net_http_of_go_makes_more_calls_for_the_same(self):
         self.setup()
