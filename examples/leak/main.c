@@ -1,15 +1,15 @@
 /* A program that leaks tasks, to be looked at: the second story in three forms.
  *
- * A server with agents: each heartbeat starts a task that sends its metrics into a bounded channel, from
- * which an exporter should receive. No exporter was configured. What happens to the tasks depends on
- * who has the receiver:
+ * A server with agents: each heartbeat starts a task that sends its metrics into a bounded channel,
+ * from which an exporter should receive. No exporter was configured. What happens to the tasks
+ * depends on who has the receiver:
  *
- *      holder   main keeps it, alive on a timer, and never receives: after 1,000 values each heartbeat
- *               leaves a task that waits. Somebody could wake them, so they are only suspect.
- *      dead     a task has it that waits, itself, for something that only it could send: nobody can ever
- *               wake it, nor the senders. That is proved, and told with the chain.
- *      moved    as the library wants it: the receiver moved to the exporter's task, and was closed when
- *               that ended. Every send is an error at once (-EPIPE), and no task is left.
+ *      holder   main keeps it, alive on a timer, and never receives: after 1,000 values each
+ * heartbeat leaves a task that waits. Somebody could wake them, so they are only suspect. dead a
+ * task has it that waits, itself, for something that only it could send: nobody can ever wake it,
+ * nor the senders. That is proved, and told with the chain. moved    as the library wants it: the
+ * receiver moved to the exporter's task, and was closed when that ended. Every send is an error at
+ * once (-EPIPE), and no task is left.
  *
  * The debug window is served on 127.0.0.1:4399. A ticker shows that the program goes on meanwhile.
  */
@@ -25,8 +25,8 @@
 #include <runnel/trace.h>
 
 #define BUFFERED 1000
-#define TICK     (100 * RN_MS)
-#define BATCH    1000 /* heartbeats between two turns of the others */
+#define TICK (100 * RN_MS)
+#define BATCH 1000 /* heartbeats between two turns of the others */
 
 enum form { FORM_HOLDER, FORM_DEAD, FORM_MOVED };
 static const char *const forms[] = {"holder", "dead", "moved"};
@@ -58,8 +58,7 @@ static int send_metrics(void *arg)
 
 static int heartbeat(struct rn_scope scope)
 {
-    static const struct rn_task_options options = {.name = "send_metrics",
-                                                   .stack = RN_STACK_16K};
+    static const struct rn_task_options options = {.name = "send_metrics", .stack = RN_STACK_16K};
     struct rn_tx *tx = malloc(sizeof(*tx));
     int r = tx ? rn_tx_dup(metrics, tx) : -ENOMEM;
 

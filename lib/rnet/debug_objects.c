@@ -1,9 +1,10 @@
-/* /debug/objects, /debug/fds, /debug/listeners: channels, descriptors and listening sockets, each with
- * who holds it.
+/* /debug/objects, /debug/fds, /debug/listeners: channels, descriptors and listening sockets, each
+ * with who holds it.
  *
- * Listeners are told as by `netstat -ntlp`. The check of each second is made by their own loop, which
- * may hang; so the page looks at the numbers itself: the socket with the cookie that was bound has to
- * be there and listen. TCP_INFO tells the accept queue of a listening socket and its limit.
+ * Listeners are told as by `netstat -ntlp`. The check of each second is made by their own loop,
+ * which may hang; so the page looks at the numbers itself: the socket with the cookie that was
+ * bound has to be there and listen. TCP_INFO tells the accept queue of a listening socket and its
+ * limit.
  */
 #include "debug_internal.h"
 

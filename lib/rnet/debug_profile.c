@@ -1,4 +1,5 @@
-/* Stacks of all tasks, grouped; and as profile.proto, which pprof, Parca, Pyroscope and others read.
+/* Stacks of all tasks, grouped; and as profile.proto, which pprof, Parca, Pyroscope and others
+ * read.
  *
  * A group is a stack with the name of its tasks and the reason of their wait. Identifiers in the
  * profile are numbered from 1 without a gap, texts are indices into one table whose first is empty,
@@ -211,8 +212,14 @@ static void pb_message(struct pb *b, unsigned field, struct pb *inner)
 
 /* ---- the profile ----------------------------------------------------------------------------- */
 
-enum { PROFILE_SAMPLE_TYPE = 1, PROFILE_SAMPLE, PROFILE_MAPPING, PROFILE_LOCATION,
-       PROFILE_FUNCTION, PROFILE_STRING };
+enum {
+    PROFILE_SAMPLE_TYPE = 1,
+    PROFILE_SAMPLE,
+    PROFILE_MAPPING,
+    PROFILE_LOCATION,
+    PROFILE_FUNCTION,
+    PROFILE_STRING
+};
 enum { PROFILE_TIME = 9, PROFILE_PERIOD_TYPE = 11, PROFILE_PERIOD, PROFILE_COMMENT };
 
 /* What has been given a number: texts and functions by pointer or content, locations by address. */

@@ -36,11 +36,7 @@ static void put_task_text(struct tasks *p, const struct rn_task_info *t)
             t->state == RN_TASK_PARKED ? rn_wait_name(t->wait) : state_name(t->state));
     if (t->state == RN_TASK_PARKED && t->wait_ns >= RN_S)
         fprintf(p->out, ", %" PRId64 "s", t->wait_ns / RN_S);
-    fprintf(p->out, "%s]: %s\n",
-            t->dead      ? ", leaked"
-            : t->suspect ? ", suspect"
-                         : "",
-            t->name);
+    fprintf(p->out, "%s]: %s\n", t->dead ? ", leaked" : t->suspect ? ", suspect" : "", t->name);
     put_site_text(p->out, "waits at", t->wait_site);
     put_site_text(p->out, "started at", t->born);
 }

@@ -332,7 +332,8 @@ TASK_TEST(stacks_are_served_in_the_formats_of_go)
         TRUE(strstr(all, "\n\n0\r\n\r\n"));
         TRUE(strstr(some, "the first 3 shown"));
         TRUE(strstr(groups, "goroutine profile: total 101\n"));
-        TRUE(group && strstr(group, "\n# labels: {\"name\":\"block\", \"wait\":\"chan receive\"}\n#\t0x"));
+        TRUE(group &&
+             strstr(group, "\n# labels: {\"name\":\"block\", \"wait\":\"chan receive\"}\n#\t0x"));
         TRUE(strstr(group, "\tblocked_here+0x"));
         TRUE(strncmp(unknown, "HTTP/1.1 404", 12) == 0);
         TRUE(strstr(unknown, "\r\nX-Go-Pprof: 1\r\n"));
@@ -430,13 +431,22 @@ static void read_page(const struct rnet_debug *debug, const char *path, struct c
 
 TEST(a_program_that_hangs_inside_a_lock_still_shows_everything)
 {
-    static const char *const paths[] = {
-        "/debug/pprof/goroutine?debug=2", "/debug/pprof/goroutine?debug=1", "/debug/objects",
-        "/debug/fds", "/debug/tasks", "/debug/leaks", "/debug/listeners", "/metrics"};
-    static const char *const says[] = {
-        "\nthe_culprit(...)\n", "\tthe_culprit+0x", "to receive 3",
-        "", "task 1 [running]: main", "0 tasks can never wake", "LISTEN",
-        "runnel_tasks{state=\"running\"} 1"};
+    static const char *const paths[] = {"/debug/pprof/goroutine?debug=2",
+                                        "/debug/pprof/goroutine?debug=1",
+                                        "/debug/objects",
+                                        "/debug/fds",
+                                        "/debug/tasks",
+                                        "/debug/leaks",
+                                        "/debug/listeners",
+                                        "/metrics"};
+    static const char *const says[] = {"\nthe_culprit(...)\n",
+                                       "\tthe_culprit+0x",
+                                       "to receive 3",
+                                       "",
+                                       "task 1 [running]: main",
+                                       "0 tasks can never wake",
+                                       "LISTEN",
+                                       "runnel_tasks{state=\"running\"} 1"};
     struct hang h = {.hanging = false};
     struct rnet_debug *debug;
     pthread_t thread;

@@ -1,9 +1,9 @@
 /* Answers piece by piece: chunks that a handler writes to the connection of its own loop.
  *
  * The handler is a task that never leaves the connection's worker (the route says so), so it may
- * write directly. Above the high mark of the output it waits on a channel, into which the loop puts a
- * token when the output has fallen to the low mark. A connection that dies cancels the handler. An
- * answer that could not be written to its end is never ended as if it were whole.
+ * write directly. Above the high mark of the output it waits on a channel, into which the loop puts
+ * a token when the output has fallen to the low mark. A connection that dies cancels the handler.
+ * An answer that could not be written to its end is never ended as if it were whole.
  */
 #include "http_internal.h"
 
@@ -60,8 +60,8 @@ int rnet_http_stream(struct rnet_http_request *req, unsigned status, const char 
     req->streaming = true;
     r = drain_open(req);
     if (r == 0)
-        r = rnet__response_write_head(
-            req, req->keep_alive && chunked(req) && !atomic_load(&req->server->stopping));
+        r = rnet__response_write_head(req, req->keep_alive && chunked(req) &&
+                                               !atomic_load(&req->server->stopping));
     return r < 0 ? fail(req, r) : 0;
 }
 

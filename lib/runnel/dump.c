@@ -8,12 +8,13 @@
  *      created by main_task
  *              /src/leak.c:23 +0x0
  *
- * Readers of that format take what they don't know between the commas of the brackets. Everything is
- * written through one buffer to a sink, piece by piece, so a dump of any length needs no memory. The
- * text of a stack is kept for the next task with the same one: of 130,000 tasks that wait at one
- * place only the first costs look-ups.
+ * Readers of that format take what they don't know between the commas of the brackets. Everything
+ * is written through one buffer to a sink, piece by piece, so a dump of any length needs no memory.
+ * The text of a stack is kept for the next task with the same one: of 130,000 tasks that wait at
+ * one place only the first costs look-ups.
  *
- * The frames between the public call that waits and the scheduler are left out, as Go leaves out its own.
+ * The frames between the public call that waits and the scheduler are left out, as Go leaves out
+ * its own.
  */
 #include "leak_internal.h"
 
@@ -26,7 +27,7 @@
 #include <base/cleanup.h>
 
 #define CACHE_SIZE 64 /* stacks */
-#define TEXT_MAX   (32u << 10)
+#define TEXT_MAX (32u << 10)
 
 struct stack_text {
     unsigned n;
@@ -303,8 +304,8 @@ int rn_dump_tasks(const struct rn_runtime *rt, uint64_t limit, const struct rn_s
 
 /* ---- channels and descriptors ---------------------------------------------------------------- */
 
-static void put_names(struct dump *d, const char *what, const char names[RN_CHAN_NAMES][RN_OWNER_TEXT],
-                      uint32_t n)
+static void put_names(struct dump *d, const char *what,
+                      const char names[RN_CHAN_NAMES][RN_OWNER_TEXT], uint32_t n)
 {
     unsigned i = 0;
 

@@ -1,4 +1,5 @@
-/* For tests of who watches: a task that stands still inside of the library, with a channel's lock. */
+/* For tests of who watches: a task that stands still inside of the library, with a channel's lock.
+ */
 #include <harness/test.h>
 
 #include "channel.h"

@@ -12,9 +12,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NIL        RN__NIL
-#define GROUP_MIN  100
-#define SETTLE     (100 * RN_MS)
+#define NIL RN__NIL
+#define GROUP_MIN 100
+#define SETTLE (100 * RN_MS)
 #define GROUPS_MAX 4096 /* kept in the history */
 
 /* Has nobody who could serve this wait used his end since it began? */

@@ -141,7 +141,10 @@ static const char *get_form(struct program *p, uint64_t form, uint64_t *ret)
     case FORM_DATA2:
     case FORM_DATA4:
     case FORM_DATA8:
-        *ret = get(&p->in, form == FORM_DATA1 ? 1 : form == FORM_DATA2 ? 2 : form == FORM_DATA4 ? 4 : 8);
+        *ret = get(&p->in, form == FORM_DATA1   ? 1
+                           : form == FORM_DATA2 ? 2
+                           : form == FORM_DATA4 ? 4
+                                                : 8);
         break;
     case FORM_DATA16:
         skip(&p->in, 16);
@@ -161,7 +164,8 @@ struct entry {
 };
 
 /* A table of directories or files: how an entry is made, then the entries. */
-static void each_entry(struct program *p, void (*fn)(struct program *p, void *arg, size_t i, const struct entry *e),
+static void each_entry(struct program *p,
+                       void (*fn)(struct program *p, void *arg, size_t i, const struct entry *e),
                        void *arg)
 {
     uint64_t types[FORMATS_MAX], forms[FORMATS_MAX], n_formats = get(&p->in, 1), n;
@@ -273,8 +277,8 @@ static void row(struct program *p, struct machine *m, bool end)
     if (!wider)
         return;
     c->lines = wider;
-    c->lines[c->n_lines++] = (struct rn__line){
-        c->bias + m->address, (uint32_t)(p->first_name + m->file), line};
+    c->lines[c->n_lines++] =
+        (struct rn__line){c->bias + m->address, (uint32_t)(p->first_name + m->file), line};
 }
 
 static void extended(struct program *p, struct machine *m)
@@ -382,8 +386,8 @@ void rn__lines_load(struct rn__code *c)
             run(&p);
         }
     }
-    /* stable within equal addresses is not needed: the last row of an address is the one that counts,
-     * and rows without an instruction between them say the same function */
+    /* glibc's qsort() is a mergesort: of rows with one address the last, which counts, stays last
+     */
     if (c->n_lines > 0)
         qsort(c->lines, c->n_lines, sizeof(*c->lines), by_address);
 }
@@ -408,7 +412,8 @@ static char *path_make(const struct rn__file_name *n)
         else if (strcmp(part, ".") != 0 && n_parts < 128)
             parts[n_parts++] = part;
     }
-    path = rn__table_grow(NULL, 1, 0, &max); /* a page; there are few, as only what is asked for is made */
+    path = rn__table_grow(NULL, 1, 0,
+                          &max); /* a page; there are few, as only what is asked for is made */
     for (size_t i = 0; path && i < n_parts && (size_t)len < max; i++)
         len += snprintf(path + len, max - (size_t)len, "/%s", parts[i]);
     return path;

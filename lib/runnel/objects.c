@@ -1,8 +1,8 @@
 /* Channels as one who watches sees them: who holds them, who waits, how full they are.
  *
  * Nothing leads from a channel to its holders and waiters without its lock, so both are found the
- * other way round, in one walk over the tasks and one over the end-points. The number of values is in
- * the ring, which may be freed at any moment: it is read as from a stranger, and believed if the
+ * other way round, in one walk over the tasks and one over the end-points. The number of values is
+ * in the ring, which may be freed at any moment: it is read as from a stranger, and believed if the
  * channel still has that ring afterwards.
  */
 #include "leak_internal.h"
@@ -62,8 +62,7 @@ static void see_wait(struct look *l, const struct rn__task_view *v, struct rn_en
     const struct rn__chan *c = rec ? atomic_load(&rec->chan) : NULL;
     struct seen *s;
 
-    if (!c || end.gen == 0 || atomic_load(&rec->gen) != end.gen ||
-        rn__chan_index(l->cs, c) >= l->n)
+    if (!c || end.gen == 0 || atomic_load(&rec->gen) != end.gen || rn__chan_index(l->cs, c) >= l->n)
         return;
     s = &l->seen[rn__chan_index(l->cs, c)];
     s->waiting[atomic_load(&rec->dir)]++;
@@ -92,7 +91,7 @@ static int see_task(struct look *l, uint32_t id)
 
 /* Fields that belong to the lock, read without it on purpose. */
 #define PEEK(field) (*(__typeof__(field) const volatile *)&(field))
-#define PEEKING     __attribute__((noinline, no_sanitize("thread")))
+#define PEEKING __attribute__((noinline, no_sanitize("thread")))
 
 static PEEKING uint32_t cap_of(const struct rn__chan *c)
 {
@@ -108,8 +107,7 @@ static PEEKING uint64_t len_of(const struct rn__chan *c)
         struct iovec to = {&ring, sizeof(ring)}, from = {at, sizeof(ring)};
         if (!at)
             return 0;
-        if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(ring) &&
-            PEEK(c->ring) == at)
+        if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(ring) && PEEK(c->ring) == at)
             return ring.count;
     }
     return UINT64_MAX;

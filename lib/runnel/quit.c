@@ -1,5 +1,5 @@
-/* SIGQUIT: a thread of its own waits for it and writes the dump, so that a program whose workers all
- * hang still answers. It takes none of their locks, and allocates from an arena of its own.
+/* SIGQUIT: a thread of its own waits for it and writes the dump, so that a program whose workers
+ * all hang still answers. It takes none of their locks, and allocates from an arena of its own.
  */
 #include <errno.h>
 #include <pthread.h>

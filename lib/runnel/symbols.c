@@ -21,7 +21,7 @@
 
 #include <base/cleanup.h>
 
-#define CODES_MAX  128
+#define CODES_MAX 128
 #define CACHE_SIZE (1u << 14) /* addresses; more are looked up each time */
 
 static struct {
@@ -31,7 +31,7 @@ static struct {
     struct cached {
         uintptr_t pc;
         struct rn_symbol symbol;
-    } *cache;
+    } * cache;
     size_t n_cached;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -112,8 +112,8 @@ static void image_map(struct rn__code *c)
     void *p;
 
     /* by this name it is there even when the file has been replaced */
-    fd = open(n > 0 && strcmp(exe, c->path) == 0 ? "/proc/self/exe" : c->path,
-              O_RDONLY | O_CLOEXEC);
+    fd =
+        open(n > 0 && strcmp(exe, c->path) == 0 ? "/proc/self/exe" : c->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0 || (size_t)st.st_size < sizeof(ElfW(Ehdr)))
         return;
     p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -138,7 +138,8 @@ static void bias_find(struct rn__code *c)
         !within(c, e->e_phoff, (uint64_t)e->e_phnum * e->e_phentsize))
         return;
     for (size_t i = 0; i < e->e_phnum; i++)
-        if (p[i].p_type == PT_LOAD && c->module.offset + (c->module.end - c->module.start) > p[i].p_offset &&
+        if (p[i].p_type == PT_LOAD &&
+            c->module.offset + (c->module.end - c->module.start) > p[i].p_offset &&
             c->module.offset < p[i].p_offset + p[i].p_filesz && p[i].p_flags & PF_X)
             c->bias = c->module.start - (p[i].p_vaddr - p[i].p_offset + c->module.offset);
 }

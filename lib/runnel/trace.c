@@ -3,8 +3,8 @@
  * A task that doesn't run has its stack pointer in its record. Its stack is copied, from there to
  * the record above it, and the copy is good if the state word is the same before and after. A stack
  * is never unmapped, but it may be somebody else's a moment later, so it is read as from a stranger
- * (process_vm_readv; where that is forbidden by a plain copy, which the guard pages can't hurt since
- * the bounds are those of the stack).
+ * (process_vm_readv; where that is forbidden by a plain copy, which the guard pages can't hurt
+ * since the bounds are those of the stack).
  *
  * A task that runs is asked through its thread, by a signal:
  *
@@ -12,9 +12,9 @@
  *                       \--no answer in time--> IDLE
  *
  * The handler copies words from the interrupted stack pointer upwards into memory that was made
- * before, and touches nothing else. The copies are walked later, by frame pointers, each step inside
- * the bounds. A walk is complete when it ends in the frame that was laid out at the task's birth,
- * whose frame pointer is 0; libc's own code mostly keeps no frames, and may break a chain.
+ * before, and touches nothing else. The copies are walked later, by frame pointers, each step
+ * inside the bounds. A walk is complete when it ends in the frame that was laid out at the task's
+ * birth, whose frame pointer is 0; libc's own code mostly keeps no frames, and may break a chain.
  */
 #include <errno.h>
 #include <signal.h>
@@ -269,8 +269,8 @@ static PLAIN void handler(int sig, siginfo_t *info, void *context)
 }
 
 #if RN__TSAN
-/* TSan puts handlers off until the thread calls libc, which a hanging one doesn't: ours goes past it
- * (it is compiled without its instrumentation), with the restorer that libc has just set. */
+/* TSan puts handlers off until the thread calls libc, which a hanging one doesn't: ours goes past
+ * it (it is compiled without its instrumentation), with the restorer that libc has just set. */
 struct kernel_sigaction {
     void (*handler)(int, siginfo_t *, void *);
     unsigned long flags;

@@ -1,4 +1,5 @@
-/* Stacks, names, channels and descriptors of a runtime, seen from a thread that isn't one of its. */
+/* Stacks, names, channels and descriptors of a runtime, seen from a thread that isn't one of its.
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -82,7 +83,8 @@ TASK_TEST(a_parked_stack_has_the_names_of_static_functions)
     CLEANUP(freep) char *text = dump(rn_runtime_self(), 0);
     const char *at = strstr(text, "[chan receive, age=");
     TRUE(at != NULL);
-    TRUE(strstr(at, ", chan=") && strstr(at, "at=trace_test.c:") && strstr(at, ", name=waiter]:\n"));
+    TRUE(strstr(at, ", chan=") && strstr(at, "at=trace_test.c:") &&
+         strstr(at, ", name=waiter]:\n"));
     TRUE(strncmp(strchr(at, '\n'), "\nrn_rx_recv_at(...)\n\t", 20) == 0);
     TRUE(strstr(at, "\nwaits_in_a_static_function(...)\n\t"));
     TRUE(strstr(at, "\nwaiter(...)\n\t"));
