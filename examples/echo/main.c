@@ -16,6 +16,7 @@
 #include <runnel/runtime.h>
 #include <runnel/signal.h>
 #include <runnel/task.h>
+#include <runnel/trace.h>
 
 #include <base/cleanup.h>
 #include <base/log.h>
@@ -241,9 +242,20 @@ static int parse(int argc, char *argv[], struct options *o)
     return 2;
 }
 
+static int program_main(void *arg)
+{
+    int r = rn_quit_dump_start(rn_runtime_self());
+
+    if (r == 0)
+        r = serve(arg);
+    rn_quit_dump_stop();
+    return r;
+}
+
 int main(int argc, char *argv[])
 {
     static struct program p = {.options = {.listen = "127.0.0.1:10101", .debug = "127.0.0.1:10102"}};
+    sigset_t blocked;
     int r = parse(argc, argv, &p.options);
 
     if (r >= 0)
@@ -252,8 +264,10 @@ int main(int argc, char *argv[])
     (void)sigemptyset(&p.signals);
     (void)sigaddset(&p.signals, SIGTERM);
     (void)sigaddset(&p.signals, SIGINT);
-    if (rn_signals_block(&p.signals) < 0)
+    blocked = p.signals;
+    (void)sigaddset(&blocked, SIGQUIT); /* dumps */
+    if (rn_signals_block(&blocked) < 0)
         return 1;
-    r = rn_run(&(struct rn_options){.name = "echo"}, serve, &p);
+    r = rn_run(&(struct rn_options){.name = "echo"}, program_main, &p);
     return r < 0 && r != -ECANCELED ? 1 : 0;
 }

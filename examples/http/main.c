@@ -14,6 +14,7 @@
 #include <runnel/runtime.h>
 #include <runnel/signal.h>
 #include <runnel/task.h>
+#include <runnel/trace.h>
 
 #include <base/cleanup.h>
 #include <base/log.h>
@@ -117,9 +118,20 @@ static int parse(int argc, char *argv[], struct program *p)
     return 2;
 }
 
+static int program_main(void *arg)
+{
+    int r = rn_quit_dump_start(rn_runtime_self());
+
+    if (r == 0)
+        r = serve(arg);
+    rn_quit_dump_stop();
+    return r;
+}
+
 int main(int argc, char *argv[])
 {
     static struct program p = {.listen = "127.0.0.1:8080", .debug = "127.0.0.1:8081"};
+    sigset_t blocked;
     int r = parse(argc, argv, &p);
 
     if (r >= 0)
@@ -128,7 +140,9 @@ int main(int argc, char *argv[])
     (void)sigemptyset(&p.signals);
     (void)sigaddset(&p.signals, SIGTERM);
     (void)sigaddset(&p.signals, SIGINT);
-    if (rn_signals_block(&p.signals) < 0)
+    blocked = p.signals;
+    (void)sigaddset(&blocked, SIGQUIT); /* dumps */
+    if (rn_signals_block(&blocked) < 0)
         return 1;
-    return rn_run(&(struct rn_options){.name = "http"}, serve, &p) < 0 ? 1 : 0;
+    return rn_run(&(struct rn_options){.name = "http"}, program_main, &p) < 0 ? 1 : 0;
 }

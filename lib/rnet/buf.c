@@ -2,11 +2,21 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SMALL_BYTES (4096u - sizeof(struct rnet__buf))
 #define CACHED_MAX  64u
+
+void rnet__buf_describe(struct rn_memtrace *trace, char *buf, size_t n)
+{
+    const struct rnet__loop *l =
+        (const void *)((const char *)trace - offsetof(struct rnet__loop, trace));
+
+    snprintf(buf, n, "%u exist, %u in use, %u spare, %zu KiB", l->n_bufs, l->n_bufs - l->n_cached,
+             l->n_cached, l->buf_bytes >> 10);
+}
 
 static struct rnet__buf *buf_new(struct rnet__loop *l, size_t n)
 {
@@ -23,6 +33,9 @@ static struct rnet__buf *buf_new(struct rnet__loop *l, size_t n)
         if (!b)
             return NULL;
         b->cap = (uint32_t)cap;
+        l->n_bufs++;
+        l->buf_bytes += cap;
+        rn_memtrace_grown(&l->trace, 1);
     }
     b->head = b->len = 0;
     return b;
@@ -40,6 +53,9 @@ void rnet__buf_free(struct rnet__loop *l, struct rnet__buf **buf)
         l->cache = b;
         l->n_cached++;
     } else {
+        l->n_bufs--;
+        l->buf_bytes -= b->cap;
+        rn_memtrace_trimmed(&l->trace, 1);
         free(b);
     }
 }

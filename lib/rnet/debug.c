@@ -1,4 +1,4 @@
-/* The debug window: a thread, a runtime of one worker, an HTTP server, three pages.
+/* The debug window: a thread, a runtime of one worker, an HTTP server, its pages.
  *
  *     rnet_debug_serve() --thread--> rn_run(window) --bound--> serving --a byte in the pipe-->
  * stopped --> joined
@@ -18,33 +18,15 @@
 #include <string.h>
 
 #include <base/cleanup.h>
-#include <rnet/addr.h>
-#include <rnet/http.h>
-#include <rnet/listener.h>
 #include <rnet/metrics.h>
 #include <runnel/fd.h>
 #include <runnel/leak.h>
 #include <runnel/sys.h>
 
-#define TASKS_LIMIT 10000
+#include "debug_internal.h"
 
-struct rnet_debug {
-    /* set once in rnet_debug_serve() */
-    struct rn_runtime *observed;
-    const char *const *addrs; /* the caller's; used before it returns only */
-    size_t n_addrs;
-    struct rnet_collector *collectors;
-    size_t n_collectors;
-    pthread_t thread;
-    int stop[2]; /* a pipe: the window's task takes [0] and reads, rnet_debug_stop() writes */
-
-    /* lock */
-    pthread_mutex_t lock;
-    pthread_cond_t told;
-    bool started;
-    int result; /* of binding */
-    char bound[RNET_LISTENER_ADDRS_MAX][RNET_ADDR_TEXT_MAX];
-};
+/* How often the leak check looks at the observed runtime. */
+#define WATCH_PERIOD (5 * RN_S)
 
 /* ---- /metrics ---- */
 
@@ -66,161 +48,6 @@ static void serve_metrics(void *arg, struct rnet_http_request *req)
     else
         (void)rnet_http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8",
                                 rnet_metrics_text(m));
-}
-
-/* ---- /debug/tasks ---- */
-
-struct page {
-    FILE *out;
-    char *text;
-    size_t len;
-    uint64_t seen, limit;
-    bool json;
-};
-
-static const char *state_name(enum rn_task_state state)
-{
-    static const char *const names[] = {"free", "running", "runnable", "parked"};
-
-    return (unsigned)state < 4 ? names[state] : "unknown";
-}
-
-static void put_site_text(FILE *out, const char *what, const struct rn_site *site)
-{
-    if (site)
-        fprintf(out, "\t%s %s:%d (%s)\n", what, site->file, site->line, site->func);
-}
-
-/* As Go heads its stacks: "task 7 [chan recv, 12s]: name". */
-static void put_task_text(struct page *p, const struct rn_task_info *t)
-{
-    fprintf(p->out, "task %" PRIu32 " [%s", t->id,
-            t->state == RN_TASK_PARKED ? rn_wait_name(t->wait) : state_name(t->state));
-    if (t->state == RN_TASK_PARKED && t->wait_ns >= RN_S)
-        fprintf(p->out, ", %" PRId64 "s", t->wait_ns / RN_S);
-    fprintf(p->out, "%s]: %s\n", t->dead ? ", leaked" : "", t->name);
-    put_site_text(p->out, "waits at", t->wait_site);
-    put_site_text(p->out, "started at", t->born);
-}
-
-/* Names and paths of source files: nothing else can be in them, so this is all the escaping there
- * is. */
-static void put_string(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-    }
-    fputc('"', out);
-}
-
-static void put_site_json(FILE *out, const char *key, const struct rn_site *site)
-{
-    fprintf(out, ",\"%s\":", key);
-    if (!site) {
-        fputs("null", out);
-        return;
-    }
-    fputs("{\"file\":", out);
-    put_string(out, site->file);
-    fprintf(out, ",\"line\":%d,\"func\":", site->line);
-    put_string(out, site->func);
-    fputc('}', out);
-}
-
-static void put_task_json(struct page *p, const struct rn_task_info *t)
-{
-    fprintf(p->out, "%s{\"id\":%" PRIu32 ",\"name\":", p->seen > 1 ? "," : "", t->id);
-    put_string(p->out, t->name);
-    fprintf(p->out, ",\"state\":\"%s\",\"wait\":", state_name(t->state));
-    if (t->state == RN_TASK_PARKED)
-        put_string(p->out, rn_wait_name(t->wait));
-    else
-        fputs("null", p->out);
-    fprintf(p->out, ",\"wait_ns\":%" PRId64 ",\"leaked\":%s", t->wait_ns,
-            t->dead ? "true" : "false");
-    put_site_json(p->out, "waits_at", t->wait_site);
-    put_site_json(p->out, "started_at", t->born);
-    fputc('}', p->out);
-}
-
-static bool put_task(void *arg, const struct rn_task_info *t)
-{
-    struct page *p = arg;
-
-    if (++p->seen > p->limit)
-        return true; /* only counted */
-    if (p->json)
-        put_task_json(p, t);
-    else
-        put_task_text(p, t);
-    return true;
-}
-
-static uint64_t limit_of(const struct rnet_http_request *req)
-{
-    struct rn_slice s = rnet_http_query(req, "limit");
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < s.len && i < 9 && s.data[i] >= '0' && s.data[i] <= '9'; i++)
-        n = n * 10 + (s.data[i] - '0');
-    return n ? n : TASKS_LIMIT;
-}
-
-static void send_page(struct rnet_http_request *req, struct page *p, const char *type)
-{
-    if (fclose(p->out) == 0)
-        (void)rnet_http_respond(req, 200, type, rn_slice(p->text, p->len));
-    else
-        (void)rnet_http_problem(req, 503, "no memory", NULL);
-    free(p->text);
-}
-
-static void serve_tasks(void *arg, struct rnet_http_request *req)
-{
-    struct rnet_debug *d = arg;
-    struct page p = {.limit = limit_of(req),
-                     .json = rn_slice_eq_str(rnet_http_query(req, "format"), "json")};
-
-    p.out = open_memstream(&p.text, &p.len);
-    if (!p.out) {
-        (void)rnet_http_problem(req, 503, "no memory", NULL);
-        return;
-    }
-    if (p.json)
-        fputs("{\"tasks\":[", p.out);
-    rn_tasks_each(d->observed, put_task, &p);
-    if (p.json)
-        fprintf(p.out, "],\"total\":%" PRIu64 "}\n", p.seen);
-    else if (p.seen > p.limit)
-        fprintf(p.out, "%" PRIu64 " tasks, the first %" PRIu64 " shown (?limit=N)\n", p.seen,
-                p.limit);
-    else
-        fprintf(p.out, "%" PRIu64 " tasks\n", p.seen);
-    send_page(req, &p, p.json ? "application/json" : "text/plain; charset=utf-8");
-}
-
-/* ---- /debug/leaks ---- */
-
-static void serve_leaks(void *arg, struct rnet_http_request *req)
-{
-    struct rnet_debug *d = arg;
-    struct page p = {0};
-    int n;
-
-    p.out = open_memstream(&p.text, &p.len);
-    if (!p.out) {
-        (void)rnet_http_problem(req, 503, "no memory", NULL);
-        return;
-    }
-    n = rn_leak_check(d->observed, p.out);
-    if (n >= 0)
-        fprintf(p.out, "%d tasks can never wake\n", n);
-    else
-        fprintf(p.out, "the check could not be made: %s\n", strerror(-n));
-    send_page(req, &p, "text/plain; charset=utf-8");
 }
 
 /* ---- the thread ---- */
@@ -256,44 +83,72 @@ static int wait_for_stop(struct rnet_debug *d)
     return (int)rn_fd_read(pipe, &byte, 1, RN_FOREVER);
 }
 
+/* So that the numbers in /metrics are of now, whether anybody asks for the leaks or not. */
+static int watch_leaks(void *arg)
+{
+    const struct rnet_debug *d = arg;
+    int r = 0;
+
+    while (r == 0) {
+        r = rn_sleep(rn_after(WATCH_PERIOD));
+        if (r == 0)
+            (void)rn_leak_watch(d->observed);
+    }
+    return 0;
+}
+
+static const struct {
+    const char *path;
+    rnet_http_handler_fn *serve;
+} pages[] = {
+    {"/metrics", serve_metrics},
+    {"/debug/tasks", rnet__debug_tasks},
+    {"/debug/leaks", rnet__debug_leaks},
+    {"/debug/objects", rnet__debug_objects},
+    {"/debug/fds", rnet__debug_fds},
+    {"/debug/listeners", rnet__debug_listeners},
+    {"/debug/syscalls", rnet__debug_syscalls},
+    {"/debug/pprof/", rnet__debug_pprof},
+    {"/debug/pprof/goroutine", rnet__debug_goroutine},
+    {"/debug/pprof/{profile}", rnet__debug_no_profile},
+};
+#define N_PAGES (sizeof(pages) / sizeof(pages[0]))
+
 static int window(void *arg)
 {
     CLEANUP(rnet_http_closep) struct rnet_http *server = NULL;
     struct rnet_debug *d = arg;
-    const struct rnet_http_route routes[] = {
-        {.method = "GET",
-         .pattern = "/metrics",
-         .handler = serve_metrics,
-         .arg = d,
-         .stack = RN_STACK_256K},
-        {.method = "GET",
-         .pattern = "/debug/tasks",
-         .handler = serve_tasks,
-         .arg = d,
-         .stack = RN_STACK_256K},
-        {.method = "GET",
-         .pattern = "/debug/leaks",
-         .handler = serve_leaks,
-         .arg = d,
-         .stack = RN_STACK_256K},
-    };
+    struct rnet_http_route routes[N_PAGES];
     const struct rnet_http_options options = {
         .name = "debug",
         .addrs = d->addrs,
         .n_addrs = d->n_addrs,
         .routes = routes,
-        .n_routes = sizeof(routes) / sizeof(routes[0]),
+        .n_routes = N_PAGES,
         .connections_max = 64,
         .body_max = 1,
     };
-    int r = rnet_http_open(&options, &server);
+    struct rn_scope scope;
+    int r;
 
+    for (size_t i = 0; i < N_PAGES; i++)
+        routes[i] = (struct rnet_http_route){.method = "GET",
+                                             .pattern = pages[i].path,
+                                             .handler = pages[i].serve,
+                                             .arg = d,
+                                             .flags = RNET_HTTP_STREAM,
+                                             .stack = RN_STACK_256K};
+    r = rn_scope_open(RN_SCOPE_WAIT_ALL, &scope);
+    if (r == 0)
+        r = rnet_http_open(&options, &server);
     if (r == 0)
         remember_addresses(d, server);
     tell(d, r);
     if (r < 0)
         return r;
+    (void)rn_go(scope, watch_leaks, d, NULL, 0);
     (void)wait_for_stop(d);
+    (void)rn_scope_close(scope);
     return rnet_http_stop(server, rn_after(RN_S));
 }
 

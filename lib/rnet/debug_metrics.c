@@ -40,6 +40,9 @@ static void collect_tasks(const struct rn_stats *s, struct rnet_metrics *m)
     rnet_metrics_gauge(m, "runnel_tasks_leaked",
                        "Tasks that can never wake (the dead of the last leak check).",
                        (double)s->tasks_leaked);
+    rnet_metrics_gauge(m, "runnel_tasks_suspect",
+                       "Tasks that wait for somebody who doesn't come (of the last leak check).",
+                       (double)s->tasks_suspect);
     rnet_metrics_family(m, "runnel_parks_total", RNET_COUNTER,
                         "Times that a task went to wait, by what for.");
     put(m, "reason", "chan", s->parks_chan);

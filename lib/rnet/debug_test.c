@@ -1,5 +1,7 @@
 #include <rnet/debug.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +10,26 @@
 
 #include <base/cleanup.h>
 #include <rnet/http.h>
+#include <rnet/listener.h>
 #include <rnet/metrics.h>
 #include <rnet/stream.h>
 #include <runnel/chan.h>
+#include <runnel/sys.h>
 
 static const char *const addrs[] = {"127.0.0.1:0"};
+
+/* Take the lengths out from between the pieces; the last one, of 0, stays. */
+static void join_chunks(char *text)
+{
+    char *from = strstr(text, "\r\n\r\n"), *to, *data;
+    size_t n;
+
+    if (!from || !strstr(text, "\r\nTransfer-Encoding: chunked\r\n"))
+        return;
+    for (from = to = from + 4; (n = strtoul(from, &data, 16)) > 0; from = data + 2 + n + 2, to += n)
+        memmove(to, data + 2, n);
+    memmove(to, from, strlen(from) + 1);
+}
 
 /* GET `path` from the window; the whole answer as text, to be freed. */
 static char *get(const struct rnet_debug *debug, const char *path)
@@ -33,6 +50,7 @@ static char *get(const struct rnet_debug *debug, const char *path)
         len += (size_t)n;
         text[len] = 0;
     } while (n > 0);
+    join_chunks(text);
     return text;
 }
 
@@ -55,6 +73,23 @@ static struct rnet_debug *serve(struct rn_runtime *observed)
 
     OK(rnet_debug_serve(&o, &debug));
     return debug;
+}
+
+static ssize_t swallow(struct rnet_conn conn, void *data, struct rn_slice in)
+{
+    (void)conn, (void)data;
+    return (ssize_t)in.len;
+}
+
+static struct rnet_listener *listen_somewhere(const char *name)
+{
+    static const struct rnet_protocol protocol = {.name = "test", .on_bytes = swallow};
+    const struct rnet_listener_options o = {
+        .name = name ? name : "test", .addrs = addrs, .n_addrs = 1, .protocol = &protocol};
+    struct rnet_listener *listener = NULL;
+
+    OK(rnet_listener_open(&o, &listener, NULL));
+    return listener;
 }
 
 /* "name 1.5" or "name{labels} 1.5" at the beginning of a line. */
@@ -207,6 +242,347 @@ TASK_TEST(the_window_answers_while_the_program_hangs)
              "assert b'[running' in t, t\"",
              rnet_debug_address(debug, 0));
     EQ(system(command), 0);
+}
+
+/* ---- profiles ---- */
+
+static __attribute__((noinline)) int blocked_here(struct rn_rx rx)
+{
+    int value, r = rn_rx_recv(rx, &value, RN_FOREVER);
+
+    __asm__ volatile("" : "+r"(r)); /* a frame of its own */
+    return r;
+}
+
+static int block(void *arg)
+{
+    int r = blocked_here(*(struct rn_rx *)arg);
+
+    __asm__ volatile("" : "+r"(r));
+    return r == -EPIPE ? 0 : 1;
+}
+
+/* `n` tasks that wait at one place, until the sender is closed. */
+struct blocked {
+    struct rn_scope scope;
+    struct rn_tx tx;
+    struct rn_rx *rx;
+};
+
+static uint64_t tasks_parked(void)
+{
+    struct rn_stats stats;
+
+    rn_stats(rn_runtime_self(), &stats);
+    return stats.tasks_parked;
+}
+
+static void blocked_begin(struct blocked *b, size_t n)
+{
+    struct rn_rx first;
+
+    b->rx = calloc(n, sizeof(*b->rx));
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &b->scope));
+    OK(rn_chan_open(sizeof(int), 0, &b->tx, &first));
+    for (size_t i = 0; i < n; i++) {
+        OK(rn_rx_dup(first, &b->rx[i]));
+        OK(rn_go(b->scope, block, &b->rx[i], (struct rn_end[]){rn_end_rx(b->rx[i])}, 1));
+    }
+    rn_rx_closep(&first);
+    while (tasks_parked() < n)
+        OK(rn_sleep(rn_after(RN_MS)));
+}
+
+static void blocked_end(struct blocked *b)
+{
+    rn_tx_closep(&b->tx);
+    OK(rn_scope_close(b->scope));
+    free(b->rx);
+}
+
+static size_t times(const char *text, const char *word)
+{
+    size_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    return n;
+}
+
+TASK_TEST(stacks_are_served_in_the_formats_of_go)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 100);
+    {
+        CLEANUP(freep) char *index = get(debug, "/debug/pprof/");
+        CLEANUP(freep) char *all = get(debug, "/debug/pprof/goroutine?debug=2");
+        CLEANUP(freep) char *some = get(debug, "/debug/pprof/goroutine?debug=2&limit=3");
+        CLEANUP(freep) char *groups = get(debug, "/debug/pprof/goroutine?debug=1");
+        CLEANUP(freep) char *unknown = get(debug, "/debug/pprof/heap");
+        const char *group = strstr(groups, "\n100 @ 0x");
+
+        TRUE(strstr(index, "<a href='goroutine?debug=1'>goroutine</a>"));
+        TRUE(strstr(all, "\r\nContent-Type: text/plain; charset=utf-8\r\n"));
+        TRUE(strstr(all, "\r\nTransfer-Encoding: chunked\r\n"));
+        EQ(times(all, "\nblocked_here(...)\n\t"), 100u);
+        EQ(times(all, ", name=block]:\n"), 100u);
+        TRUE(strstr(all, "\n\n0\r\n\r\n"));
+        TRUE(strstr(some, "the first 3 shown"));
+        TRUE(strstr(groups, "goroutine profile: total 101\n"));
+        TRUE(group &&
+             strstr(group, "\n# labels: {\"name\":\"block\", \"wait\":\"chan receive\"}\n#\t0x"));
+        TRUE(strstr(group, "\tblocked_here+0x"));
+        TRUE(strncmp(unknown, "HTTP/1.1 404", 12) == 0);
+        TRUE(strstr(unknown, "\r\nX-Go-Pprof: 1\r\n"));
+    }
+    blocked_end(&b);
+}
+
+struct command {
+    char text[512];
+    char *output;
+};
+
+static void run_command(void *arg)
+{
+    struct command *c = arg;
+    FILE *f = popen(c->text, "r");
+    size_t n;
+
+    c->output = calloc(1, 1 << 16);
+    n = f ? fread(c->output, 1, (1 << 16) - 1, f) : 0;
+    c->output[n] = 0;
+    if (f)
+        (void)pclose(f);
+}
+
+TASK_TEST(go_tool_pprof_names_the_blocked_function_and_the_count)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct command c = {.output = NULL};
+    struct blocked b;
+
+    /* the first use on a machine compiles the tool */
+    if (system("timeout 15 go tool pprof -h >/dev/null 2>&1; test $? != 127 -a $? != 124") != 0)
+        SKIP("no go tool pprof here");
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 100);
+    snprintf(c.text, sizeof(c.text),
+             "PPROF_TMPDIR=%s go tool pprof -top 'http://%s/debug/pprof/goroutine' 2>&1",
+             test_dir(), rnet_debug_address(debug, 0));
+    run_command(&c);
+    test_note("%s", c.output);
+    TRUE(strstr(c.output, "Type: goroutine\n"));
+    TRUE(strstr(c.output, " 100 "));
+    TRUE(strstr(c.output, "  blocked_here\n"));
+    TRUE(strstr(c.output, "  rn_rx_recv_at\n"));
+    free(c.output);
+    blocked_end(&b);
+}
+
+/* ---- while it hangs ---- */
+
+/* lib/runnel/hold_testing.c */
+extern void rn__testing_lock(struct rn_tx tx, bool hold);
+
+struct hang {
+    _Atomic(struct rn_runtime *) rt;
+    _Atomic bool hanging, go_on;
+};
+
+static __attribute__((noinline)) void the_culprit(struct hang *h)
+{
+    atomic_store(&h->hanging, true);
+    for (; !atomic_load_explicit(&h->go_on, memory_order_acquire);)
+        __asm__ volatile("");
+}
+
+/* Its only worker stands in for (;;), with the lock of a channel on which another task waits. */
+static int hang_main(void *arg)
+{
+    struct hang *h = arg;
+    struct blocked b;
+
+    blocked_begin(&b, 3);
+    rn__testing_lock(b.tx, true);
+    atomic_store(&h->rt, rn_runtime_self());
+    the_culprit(h);
+    rn__testing_lock(b.tx, false);
+    blocked_end(&b);
+    return 0;
+}
+
+static void *hang_thread(void *arg)
+{
+    return (void *)(intptr_t)rn_run(&(const struct rn_options){.name = "hang"}, hang_main, arg);
+}
+
+static void read_page(const struct rnet_debug *debug, const char *path, struct command *ret_page)
+{
+    snprintf(ret_page->text, sizeof(ret_page->text),
+             "python3 -c \"import urllib.request as u; "
+             "print(u.urlopen('http://%s%s', timeout=20).read().decode())\"",
+             rnet_debug_address(debug, 0), path);
+    run_command(ret_page);
+}
+
+TEST(a_program_that_hangs_inside_a_lock_still_shows_everything)
+{
+    static const char *const paths[] = {"/debug/pprof/goroutine?debug=2",
+                                        "/debug/pprof/goroutine?debug=1",
+                                        "/debug/objects",
+                                        "/debug/fds",
+                                        "/debug/tasks",
+                                        "/debug/leaks",
+                                        "/debug/listeners",
+                                        "/metrics"};
+    static const char *const says[] = {"\nthe_culprit(...)\n",
+                                       "\tthe_culprit+0x",
+                                       "to receive 3",
+                                       "",
+                                       "task 1 [running]: main",
+                                       "0 tasks can never wake",
+                                       "LISTEN",
+                                       "runnel_tasks{state=\"running\"} 1"};
+    struct hang h = {.hanging = false};
+    struct rnet_debug *debug;
+    pthread_t thread;
+
+    test_heap_allow(1 << 20);
+    OK(pthread_create(&thread, NULL, hang_thread, &h));
+    UNTIL(atomic_load(&h.hanging));
+    debug = serve(atomic_load(&h.rt));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct command page = {.output = NULL};
+
+        read_page(debug, paths[i], &page);
+        test_note("%s: %s", paths[i], page.output);
+        TRUE(strstr(page.output, says[i]));
+        free(page.output);
+    }
+    rnet_debug_stop(debug);
+    atomic_store(&h.go_on, true);
+    OK(pthread_join(thread, NULL));
+}
+
+/* ---- objects ---- */
+
+TASK_TEST(channels_and_descriptors_have_pages)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(rnet_listener_closep) struct rnet_listener *listener = listen_somewhere(NULL);
+    struct blocked b;
+
+    TRUE(rnet_listener_address(listener, 0) != NULL);
+    blocked_begin(&b, 6);
+    {
+        CLEANUP(freep) char *objects = get(debug, "/debug/objects");
+        CLEANUP(freep) char *fds = get(debug, "/debug/fds");
+
+        TRUE(strstr(objects, "senders 1, receivers 6, waiting to send 0, to receive 6"));
+        TRUE(strstr(objects, "senders held by task 1 \"main\"\n"));
+        TRUE(strstr(objects, ", ... (6 in all)\n"));
+        TRUE(strstr(fds, ": listener, owner loop 0, age "));
+    }
+    blocked_end(&b);
+}
+
+/* ---- listeners ---- */
+
+static int number_of(const struct rnet_listener *listener)
+{
+    struct rnet_listener_info info;
+
+    for (size_t i = 0; rnet_listener_info(&i, &info);)
+        if (strcmp(info.sockets[0].address, rnet_listener_address(listener, 0)) == 0)
+            return info.sockets[0].number;
+    FAIL("it is not listed");
+    return -1;
+}
+
+static char *line_of(const char *text, const char *word)
+{
+    const char *at = strstr(text, word), *end;
+
+    TRUE(at != NULL);
+    while (at[-1] != '\n')
+        at--;
+    end = strchr(at, '\n');
+    return strndup(at, (size_t)(end - at));
+}
+
+TASK_TEST(a_listener_is_told_with_owner_and_queue_and_is_red_when_it_is_lost)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(rnet_listener_closep) struct rnet_listener *listener = listen_somewhere("victim");
+    CLEANUP(freep) char *before = get(debug, "/debug/listeners");
+    CLEANUP(freep) char *line = line_of(before, rnet_listener_address(listener, 0));
+    int number = number_of(listener);
+    char port[16];
+
+    TRUE(strstr(before, "Proto Recv-Q Send-Q Local Address"));
+    TRUE(strstr(line, "LISTEN") && strstr(line, " victim ") && strstr(line, "loop 0 of "));
+    TRUE(strcmp(line + strlen(line) - 4, "  ok") == 0);
+    OK(rn_sys_close(number)); /* behind its back */
+    CLEANUP(freep) char *json = get(debug, "/debug/listeners?format=json");
+    CLEANUP(freep) char *after = get(debug, "/debug/listeners");
+    CLEANUP(freep) char *red = line_of(after, rnet_listener_address(listener, 0));
+
+    snprintf(port, sizeof(port), "%s", strrchr(rnet_listener_address(listener, 0), ':'));
+    TRUE(strstr(red, " LOST ") && strstr(red, "RED: "));
+    TRUE(strstr(json, port) && strstr(json, "\"state\":\"LOST\""));
+}
+
+/* ---- system calls ---- */
+
+TASK_TEST(the_table_of_system_calls_is_a_difference_of_two_moments)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    CLEANUP(freep) char *all = get(debug, "/debug/syscalls");
+    CLEANUP(freep) char *delta = get(debug, "/debug/syscalls?delta=1");
+    CLEANUP(freep) char *bad = get(debug, "/debug/syscalls?delta=x");
+
+    TRUE(strstr(all, "% time     seconds  usecs/call     calls    errors syscall\n"
+                     "------ ----------- ----------- --------- --------- ----------------\n"));
+    TRUE(strstr(all, " recvfrom\n") && strstr(all, " total\n"));
+    TRUE(strstr(all, " socket\n"));
+    FALSE(strstr(delta, " socket\n")); /* nobody dialled meanwhile */
+    TRUE(strstr(delta, " total\n"));
+    TRUE(strncmp(bad, "HTTP/1.1 400", 12) == 0);
+}
+
+/* ---- suspects ---- */
+
+static uint64_t suspects_now(const struct rnet_debug *debug)
+{
+    CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
+    const char *at = strstr(leaks, " tasks are suspect\n");
+
+    while (at && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    return at ? strtoull(at, NULL, 10) : UINT64_MAX;
+}
+
+TASK_TEST(suspects_are_counted_in_metrics_and_named_in_leaks)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    blocked_begin(&b, 150);
+    TASK_UNTIL(suspects_now(debug) == 150);
+    {
+        CLEANUP(freep) char *leaks = get(debug, "/debug/leaks");
+        CLEANUP(freep) char *metrics = get(debug, "/metrics");
+
+        TRUE(strstr(leaks, "runnel: 150 tasks are suspect"));
+        TRUE(strstr(leaks, "held by task 1 \"main\" (never used)"));
+        TRUE(strstr(leaks, "\n0 tasks can never wake\n"));
+        TRUE(strstr(metrics, "\nrunnel_tasks_suspect 150\n"));
+    }
+    blocked_end(&b);
 }
 
 TASK_TEST(an_address_that_cannot_be_bound_is_an_error)

@@ -74,8 +74,16 @@ static void finish(struct rnet_http_request *req, bool ends, enum rnet_reason re
     struct rnet_http *server = req->server;
     struct rnet_conn conn = req->conn;
     bool keep = req->keep_alive && !ends && !atomic_load(&server->stopping);
-    int r = rnet__response_write(req, keep);
+    int r;
 
+    if (req->streaming) {
+        keep = keep && rnet__stream_keeps(req);
+        r = rnet__stream_end(req);
+        if (r < 0)
+            (void)rnet_conn_close(conn, RNET_REASON_LOCAL);
+    } else {
+        r = rnet__response_write(req, keep);
+    }
     rnet_conn_data_set(conn, server);
     rnet__request_free(req);
     if (r < 0) /* it is being closed */
@@ -149,7 +157,10 @@ static int run_handler(void *arg)
 static void start(struct rnet_http_request *req)
 {
     const struct rn_task_options options = {
-        .name = req->route->pattern, .stack = req->route->stack, .ret_task = &req->task};
+        .name = req->route->pattern,
+        .stack = req->route->stack,
+        .pinned = req->route->flags & RNET_HTTP_STREAM,
+        .ret_task = &req->task};
 
     req->state = RNET__REQUEST_RUNNING;
     rnet_conn_timer(req->conn, RN_FOREVER);
@@ -333,8 +344,12 @@ static ssize_t on_bytes(struct rnet_conn conn, void *data, struct rn_slice in)
 
 static void on_drain(struct rnet_conn conn, void *data)
 {
-    if (!request_of(data))
+    struct rnet_http_request *req = request_of(data);
+
+    if (!req)
         rnet_conn_resume(conn);
+    else
+        rnet__stream_drained(req);
 }
 
 /* Nothing more will come. While a handler runs reading is paused, so this is a request cut short,

@@ -13,6 +13,7 @@
 #include <rnet/conn.h>
 #include <rnet/http.h>
 #include <rnet/listener.h>
+#include <runnel/chan.h>
 #include <runnel/loop.h>
 
 #include "http_chunk.h"
@@ -104,6 +105,11 @@ struct rnet_http_request {
     char    *extra; /* fields, each with its CRLF */
     char    *out;   /* the body */
     size_t   out_len;
+
+    /* of an answer piece by piece: the handler, then the loop */
+    bool         streaming, stream_failed;
+    struct rn_tx drained; /* the loop's: says that the output fell to its low mark */
+    struct rn_rx drain;   /* the handler's */
 };
 
 /* http_request.c */
@@ -123,6 +129,14 @@ void *rnet__request_room(struct rnet_http_request *req, size_t n);
 /* Write the answer of `req` (500 when there is none) to its connection. From the loop. What
  * rnet_conn_writev() said. */
 int rnet__response_write(struct rnet_http_request *req, bool keep_alive);
+/* Status and fields of an answer, whose body comes otherwise. 0, -EALREADY, -EINVAL, -ENOSPC, -ENOMEM. */
+int rnet__response_begin(struct rnet_http_request *req, unsigned status, const char *content_type);
+/* Only the head of an answer whose length nobody knows. */
+int rnet__response_write_head(struct rnet_http_request *req, bool keep_alive);
+/* http_stream.c: the end of such an answer: as rnet_conn_write(), < 0: the connection has to be cut. */
+int  rnet__stream_end(struct rnet_http_request *req);
+void rnet__stream_drained(struct rnet_http_request *req);
+bool rnet__stream_keeps(const struct rnet_http_request *req);
 /* A refusal before there is a record: a problem with "Connection: close". */
 void rnet__response_refuse(struct rnet_http *server, struct rnet_conn conn, unsigned status);
 

@@ -217,6 +217,7 @@ void rnet__request_free(struct rnet_http_request *req)
 
     RN_CHECK(req, RNET__REQUEST_MAGIC);
     req->magic = 0;
+    rn_tx_closep(&req->drained);
     free(req->body);
     free(req->extra);
     free(req->out);

@@ -131,6 +131,11 @@ int rnet_http_header(struct rnet_http_request *req, const char *name, const char
     return add_field(req, name, value);
 }
 
+static bool is_answer(unsigned status, const char *content_type)
+{
+    return status >= 200 && status <= 599 && (!content_type || is_value(content_type));
+}
+
 int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char *content_type,
                       struct rn_slice body)
 {
@@ -139,7 +144,7 @@ int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char
 
     if (req->answered)
         return -EALREADY;
-    if (status < 200 || status > 599 || (content_type && !is_value(content_type)))
+    if (!is_answer(status, content_type))
         return -EINVAL;
     if (body.len) {
         out = malloc(body.len);
@@ -155,6 +160,22 @@ int rnet_http_respond(struct rnet_http_request *req, unsigned status, const char
     req->status = (uint16_t)status;
     req->answered = true;
     return 0;
+}
+
+int rnet__response_begin(struct rnet_http_request *req, unsigned status, const char *content_type)
+{
+    int r;
+
+    if (req->answered)
+        return -EALREADY;
+    if (!is_answer(status, content_type))
+        return -EINVAL;
+    r = content_type ? add_field(req, "Content-Type", content_type) : 0;
+    if (r == 0) {
+        req->status = (uint16_t)status;
+        req->answered = true;
+    }
+    return r;
 }
 
 /* A JSON string without its quotes. Bytes that aren't ASCII go through: `detail` is UTF-8. */
@@ -230,15 +251,23 @@ static const char *date_now(struct rnet_http *server, char buf[40])
 #define CLOSE "Connection: close\r\n"
 
 /* HTTP/1.1 is named whatever the request said (RFC 9110, 6.2). */
+static int put_start(struct rnet_http *server, char *buf, size_t n, unsigned status,
+                     const char *framing, const char *connection)
+{
+    char date[40];
+
+    return snprintf(buf, n, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s%s", status, rnet_http_reason(status),
+                    date_now(server, date), framing, connection);
+}
+
 static int put_head(struct rnet_http *server, char *buf, size_t n, unsigned status, size_t length,
                     const char *connection)
 {
-    char date[40], framing[48] = "";
+    char framing[48] = "";
 
     if (status != 204 && status != 304)
         snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", length);
-    return snprintf(buf, n, "HTTP/1.1 %u %s\r\nDate: %s\r\n%s%s", status, rnet_http_reason(status),
-                    date_now(server, date), framing, connection);
+    return put_start(server, buf, n, status, framing, connection);
 }
 
 static void answer_silence(struct rnet_http_request *req)
@@ -292,6 +321,21 @@ static const char *refusal(unsigned status)
     default:
         return "this is no HTTP/1.1 request";
     }
+}
+
+int rnet__response_write_head(struct rnet_http_request *req, bool keep_alive)
+{
+    char head[256];
+    int n = put_start(req->server, head, sizeof(head), req->status,
+                      req->minor > 0 ? "Transfer-Encoding: chunked\r\n" : "",
+                      keep_alive ? "" : CLOSE);
+    const struct rn_slice parts[] = {
+        rn_slice(head, (size_t)n),
+        rn_slice(req->extra, req->extra_len),
+        RN_SLICE_LITERAL("\r\n"),
+    };
+
+    return rnet_conn_writev(req->conn, parts, 3);
 }
 
 void rnet__response_refuse(struct rnet_http *server, struct rnet_conn conn, unsigned status)

@@ -35,7 +35,8 @@ static int keep_scope(void *arg)
         return r;
     r = rn_tx_send(k.name, &scope, RN_FOREVER);
     if (r == 0)
-        (void)rn_rx_recv(k.stop, NULL, RN_FOREVER); /* -EPIPE, or cancelled with the user's scope */
+        /* -EPIPE, or cancelled with the user's scope */
+        (void)rn_rx_recv_at(RN_WAIT_IDLE(), k.stop, NULL, RN_FOREVER);
     rn_scope_close(scope);
     return 0;
 }

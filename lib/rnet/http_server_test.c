@@ -81,6 +81,47 @@ static void large(void *arg, struct rnet_http_request *req)
     OK(rnet_http_respond(req, 200, NULL, rn_slice(text, n)));
 }
 
+/* ?n=PIECES of 1,000 bytes, each with a number; ?ms=PATIENCE of each. */
+static _Atomic long pieces_written;
+static _Atomic int pieces_result;
+
+static long query_number(struct rnet_http_request *req, const char *name)
+{
+    struct rn_slice s = rnet_http_query(req, name);
+
+    return s.data ? strtol((const char *)s.data, NULL, 10) : 0;
+}
+
+static void pieces(void *arg, struct rnet_http_request *req)
+{
+    long n = query_number(req, "n"), ms = query_number(req, "ms");
+    char piece[1000];
+    int r = 0;
+
+    (void)arg;
+    pieces_written = 0;
+    OK(rnet_http_header(req, "X-Test", "yes"));
+    OK(rnet_http_stream(req, 200, "text/plain"));
+    ERR(rnet_http_stream(req, 200, "text/plain"), EALREADY);
+    ERR(rnet_http_respond(req, 200, NULL, RN_SLICE_LITERAL("x")), EALREADY);
+    for (long i = 0; i < n && r == 0; i++) {
+        memset(piece, '.', sizeof(piece));
+        memcpy(piece, &i, sizeof(i));
+        r = rnet_http_stream_write(req, rn_slice(piece, sizeof(piece)),
+                                   rn_after(ms ? ms * RN_MS : 20 * RN_S));
+        pieces_written += r == 0;
+    }
+    pieces_result = r;
+}
+
+static void no_pieces(void *arg, struct rnet_http_request *req)
+{
+    (void)arg;
+    ERR(rnet_http_stream(req, 200, "text/plain"), EPERM);
+    ERR(rnet_http_stream_write(req, RN_SLICE_LITERAL("x"), RN_FOREVER), EPIPE);
+    OK(rnet_http_respond(req, 204, NULL, RN_SLICE_LITERAL("")));
+}
+
 /* What the request looked like, as text. */
 static void describe(void *arg, struct rnet_http_request *req)
 {
@@ -116,6 +157,8 @@ static const struct rnet_http_route routes[] = {
     {.method = "GET", .pattern = "/twice", .handler = twice},
     {.method = "GET", .pattern = "/injecting", .handler = injecting},
     {.method = "GET", .pattern = "/large", .handler = large, .arg = &large_size},
+    {.method = "GET", .pattern = "/pieces", .handler = pieces, .flags = RNET_HTTP_STREAM},
+    {.method = "GET", .pattern = "/no-pieces", .handler = no_pieces},
     {.method = "GET", .pattern = "/describe/{a}/x", .handler = describe},
     {.method = "POST", .pattern = "/jobs/{id}:stop", .handler = hello},
     {.method = "GET", .pattern = "/jobs/{name}", .handler = hello},
@@ -363,6 +406,112 @@ TASK_TEST(a_large_answer_arrives_whole)
         NE(more(b), 0);
     while (!strstr(b->buf, "after"))
         NE(more(b), 0);
+}
+
+/* ---- piece by piece ---- */
+
+/* Take one chunk off the front; its length. */
+static size_t take_chunk(struct bench *b, char *ret_body)
+{
+    size_t n, head;
+    char *end;
+
+    while (!(end = strstr(b->buf, "\r\n")))
+        NE(more(b), 0);
+    n = strtoul(b->buf, NULL, 16);
+    head = (size_t)(end - b->buf) + 2;
+    while (b->len < head + n + 2)
+        NE(more(b), 0);
+    memcpy(ret_body, b->buf + head, n);
+    MEMEQ(b->buf + head + n, "\r\n", 2);
+    b->len -= head + n + 2;
+    memmove(b->buf, b->buf + head + n + 2, b->len);
+    b->buf[b->len] = 0;
+    return n;
+}
+
+static void take_head(struct bench *b)
+{
+    char *end;
+
+    while (!(end = strstr(b->buf, "\r\n\r\n")))
+        NE(more(b), 0);
+    b->len -= (size_t)(end - b->buf) + 4;
+    memmove(b->buf, end + 4, b->len + 1);
+}
+
+TASK_TEST(an_answer_may_be_given_piece_by_piece)
+{
+    BENCH(.head_ns = 0);
+    char piece[65536];
+
+    send_text(b, "GET /pieces?n=2000 HTTP/1.1\r\n" HOST "\r\nGET /hello/after HTTP/1.1\r\n" HOST
+                 "\r\n");
+    while (!strstr(b->buf, "\r\n\r\n"))
+        NE(more(b), 0);
+    TRUE(strstr(b->buf, "\r\nTransfer-Encoding: chunked\r\n"));
+    TRUE(strstr(b->buf, "\r\nX-Test: yes\r\n"));
+    FALSE(strstr(b->buf, "Content-Length"));
+    take_head(b);
+    for (long i = 0; i < 2000; i++) {
+        EQ(take_chunk(b, piece), 1000u);
+        MEMEQ(piece, &i, sizeof(i));
+    }
+    EQ(take_chunk(b, piece), 0u);
+    STREQ(take_answer(b, false)->body, "after"); /* the connection goes on */
+}
+
+TASK_TEST(a_slow_reader_holds_up_the_handler_and_nobody_else)
+{
+    BENCH(.head_ns = 0);
+    CLEANUP(rnet_stream_closep) struct rnet_stream *slow_one = NULL;
+    char byte;
+    long before;
+
+    send_text(b, "GET /pieces?n=100000 HTTP/1.1\r\n" HOST "\r\n");
+    slow_one = TAKE(b->client);
+    do { /* until the sockets are full */
+        before = pieces_written;
+        OK(rn_sleep(rn_after(20 * RN_MS)));
+    } while (pieces_written > before || before == 0);
+    LT(pieces_written, 100000);
+    reconnect(b);
+    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
+    for (int i = 0; i < 100; i++) /* whoever goes away cancels it */
+        EQ(rnet_stream_read(slow_one, &byte, 1, rn_after(RN_S)), 1);
+    rnet_stream_closep(&slow_one);
+    TASK_UNTIL(pieces_result < 0);
+}
+
+TASK_TEST(an_answer_that_could_not_be_given_whole_is_cut)
+{
+    BENCH(.head_ns = 0);
+
+    pieces_result = 0;
+    send_text(b, "GET /pieces?n=100000&ms=20 HTTP/1.1\r\n" HOST "\r\n");
+    TASK_UNTIL(pieces_result == -ETIMEDOUT);
+    for (ssize_t n = 1; n > 0; b->len = 0) {
+        n = rnet_stream_read(b->client, b->buf, sizeof(b->buf) - 1, rn_after(20 * RN_S));
+        b->buf[n > 0 ? n : 0] = 0;
+        FALSE(n > 5 && strcmp(b->buf + n - 5, "0\r\n\r\n") == 0);
+    }
+    reconnect(b);
+}
+
+TASK_TEST(pieces_for_HTTP_1_0_end_with_the_connection_and_HEAD_has_none)
+{
+    BENCH(.head_ns = 0);
+
+    send_text(b, "GET /pieces?n=3 HTTP/1.0\r\n\r\n");
+    while (more(b) > 0)
+        ;
+    FALSE(strstr(b->buf, "chunked"));
+    TRUE(strstr(b->buf, "\r\nConnection: close\r\n"));
+    take_head(b);
+    EQ(b->len, 3000u);
+    reconnect(b);
+    TRUE(strstr(ask(b, "HEAD /pieces?n=3 HTTP/1.1\r\n" HOST "\r\n")->head, "chunked"));
+    EQ(ask(b, "GET /no-pieces HTTP/1.1\r\n" HOST "\r\n")->status, 204u);
 }
 
 /* ---- connections ---- */

@@ -23,6 +23,7 @@
 #include <runnel/blocking.h>
 #include <runnel/fd.h>
 #include <runnel/loop.h>
+#include <runnel/memtrace.h>
 #include <runnel/runtime.h>
 #include <runnel/task.h>
 
@@ -41,6 +42,7 @@ struct rnet__loop;
 int  rnet__buf_append(struct rnet__loop *l, struct rnet__buf **buf, const void *data, size_t n);
 /* Drop n bytes from the front; an empty buffer is freed and *buf becomes NULL. */
 void rnet__buf_consume(struct rnet__loop *l, struct rnet__buf **buf, size_t n);
+void rnet__buf_describe(struct rn_memtrace *trace, char *buf, size_t n);
 void rnet__buf_free(struct rnet__loop *l, struct rnet__buf **buf);
 static inline size_t rnet__buf_len(const struct rnet__buf *b)
 {
@@ -101,6 +103,9 @@ struct rnet__loop {
     bool                  more_posted;
     struct rnet__buf     *cache; /* free small buffers, linked through their bytes */
     unsigned              n_cached;
+    unsigned              n_bufs; /* that exist, cached ones too */
+    size_t                buf_bytes;
+    struct rn_memtrace    trace;  /* of the buffers */
     struct rn_class      *dns;
     struct rnet_listener *listeners;
 
@@ -170,6 +175,7 @@ enum rnet__entry_count {
     RNET__ENTRY_COUNTS = RNET__PAUSES + RNET_PAUSE_MAX
 };
 void rnet__entry_count(struct rnet__entry *e, unsigned which);
+void rnet__entry_paused(struct rnet__entry *e, bool paused);
 
 /* ---- sockets ---- */
 struct rnet__bound {

@@ -28,6 +28,8 @@ void rnet__listener_publish(struct rnet_listener *ln)
 
         memcpy(out[i].address, s->address, sizeof(out[i].address));
         out[i].up = s->open;
+        out[i].number = s->bound.number;
+        out[i].why = s->why;
         out[i].inode = s->inode;
         out[i].cookie = s->cookie;
     }

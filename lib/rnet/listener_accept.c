@@ -109,6 +109,7 @@ static void resume(struct rnet_listener *ln)
     if (!ln->paused)
         return;
     ln->paused = false;
+    rnet__entry_paused(ln->entry, false);
     rn_pause_end(&ln->pause);
     rn_timer_disarm(&ln->pause_timer);
     again_all(ln); /* not here: we may be inside of a close */
@@ -137,6 +138,7 @@ static void pause_for(struct rnet_listener *ln, int error)
     if (ln->paused)
         return;
     ln->paused = true;
+    rnet__entry_paused(ln->entry, true);
     rn_pause_begin(&ln->pause, on_closed_elsewhere);
     rn_timer_arm(&ln->pause_timer, rn_after(PAUSE_NS), on_pause_over);
 }
@@ -245,6 +247,7 @@ static void socket_lost(struct rnet__socket *s, const char *why, bool ours)
     struct rnet_listener *ln = s->listener;
 
     s->open = false;
+    s->why = why;
     if (ours) {
         rnet__socket_unlink(&s->bound);
         (void)rn_fd_close(s->fd);
@@ -300,6 +303,7 @@ void rnet__listener_stop_accepting(struct rnet_listener *ln)
     if (ln->paused)
         rn_pause_end(&ln->pause);
     ln->paused = false;
+    rnet__entry_paused(ln->entry, false);
     for (uint32_t i = 0; i < ln->n_sockets; i++) {
         struct rnet__socket *s = &ln->sockets[i];
 

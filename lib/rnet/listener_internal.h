@@ -11,6 +11,7 @@ struct rnet__socket {
     struct rn_fd          fd;
     struct rnet__bound    bound;
     bool                  open;
+    const char           *why; /* it was lost */
     char                  address[RNET_ADDR_TEXT_MAX];
     uint64_t              inode, cookie;
 };

@@ -66,6 +66,7 @@ static void loop_fini(void *value)
 {
     struct rnet__loop *l = value;
 
+    l->trace.describe = NULL; /* a line would come after the end */
     while (l->listeners)
         rnet__listener_abandon(l->listeners);
     for (uint32_t i = 0; i < l->n_chunks * RNET__CHUNK_CONNS; i++) {
@@ -113,6 +114,7 @@ int rnet__loop_get(struct rnet__loop **ret_loop)
         if (!l)
             return -ENOMEM;
         l->rn = rn_loop_self();
+        l->trace = (struct rn_memtrace){.name = "buffers", .describe = rnet__buf_describe};
         r = table_add(l);
         if (r < 0) {
             free(l);

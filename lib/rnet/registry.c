@@ -8,13 +8,18 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include <runnel/loop.h>
+#include <runnel/runtime.h>
 
 #define ENTRIES_MAX 64
 #define READ_TRIES  1000
 
 struct facts {
     char                        name[RNET_LISTENER_NAME_MAX];
+    char                        owner[RNET_LISTENER_OWNER_MAX];
     uint64_t                    n_sockets;
     struct rnet_listener_socket sockets[RNET_LISTENER_ADDRS_MAX];
 };
@@ -31,6 +36,7 @@ struct rnet__entry {
 
     /* any thread */
     _Atomic uint32_t connections;
+    _Atomic bool     paused;
     _Atomic uint64_t counts[RNET__ENTRY_COUNTS];
 };
 
@@ -73,6 +79,9 @@ int rnet__entry_new(const char *name, struct rnet__entry **ret_entry)
     struct facts f = {0};
 
     (void)strncpy(f.name, name, sizeof(f.name) - 1);
+    if (rn_loop_self())
+        (void)snprintf(f.owner, sizeof(f.owner), "loop %u of %.24s", rn_loop_index(rn_loop_self()),
+                       rn_runtime_name(rn_runtime_self()));
     for (size_t i = 0; i < ENTRIES_MAX; i++) {
         struct rnet__entry *e = &entries[i];
         uint32_t free_ = 0;
@@ -80,6 +89,7 @@ int rnet__entry_new(const char *name, struct rnet__entry **ret_entry)
         if (!atomic_compare_exchange_strong(&e->taken, &free_, 1))
             continue;
         atomic_store(&e->connections, 0);
+        atomic_store(&e->paused, false);
         for (size_t c = 0; c < RNET__ENTRY_COUNTS; c++)
             atomic_store(&e->counts[c], 0);
         facts_write(e, &f);
@@ -117,6 +127,11 @@ void rnet__entry_count(struct rnet__entry *e, unsigned which)
     atomic_fetch_add_explicit(&e->counts[which], 1, memory_order_relaxed);
 }
 
+void rnet__entry_paused(struct rnet__entry *e, bool paused)
+{
+    atomic_store_explicit(&e->paused, paused, memory_order_relaxed);
+}
+
 static uint64_t count_of(struct rnet__entry *e, unsigned which)
 {
     return atomic_load_explicit(&e->counts[which], memory_order_relaxed);
@@ -127,6 +142,8 @@ static void info_fill(struct rnet__entry *e, const struct facts *f, struct rnet_
     *info =
         (struct rnet_listener_info){.n_sockets = (uint32_t)f->n_sockets, .up = f->n_sockets > 0};
     memcpy(info->name, f->name, sizeof(info->name));
+    memcpy(info->owner, f->owner, sizeof(info->owner));
+    info->paused_now = atomic_load_explicit(&e->paused, memory_order_relaxed);
     memcpy(info->sockets, f->sockets, sizeof(info->sockets));
     for (uint64_t i = 0; i < f->n_sockets; i++)
         info->up = info->up && f->sockets[i].up;

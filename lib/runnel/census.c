@@ -25,29 +25,58 @@ const char *rn_wait_name(enum rn_wait_kind wait)
     return "unknown";
 }
 
+static bool waits_for(const struct rn__task_view *v, enum rn_wait_kind a, enum rn_wait_kind b)
+{
+    return v->state == RN_TASK_PARKED && (v->wait.kind == a || v->wait.kind == b);
+}
+
+static uint32_t chan_of(const struct rn__chans *cs, const struct rn__task_view *v)
+{
+    const struct rn__end_rec *rec = waits_for(v, RN_WAIT_CHAN_SEND, RN_WAIT_CHAN_RECV)
+                                        ? rn__rec_find(cs, v->wait.slot)
+                                        : NULL;
+    const struct rn__chan *c = rec ? atomic_load(&rec->chan) : NULL;
+
+    return c ? rn__chan_index(cs, c) + 1 : 0;
+}
+
+void rn__task_info(const struct rn_runtime *rt, const struct rn__task_view *v,
+                   struct rn_task_info *ret_info)
+{
+    const struct rn__chans *cs = rn__chans_of(rt);
+    bool parked = v->state == RN_TASK_PARKED;
+    rn_time now = parked ? rn_loop_now() : 0;
+    unsigned verdict = parked ? rn__leaks_verdict(cs->leaks, v->id, v->epoch) : RN__LEAK_NONE;
+
+    *ret_info = (struct rn_task_info){
+        .id = v->id,
+        .name = v->name,
+        .state = v->state,
+        .wait = parked ? v->wait.kind : RN_WAIT_NONE,
+        .born = v->born,
+        .wait_site = parked ? v->wait.site : NULL,
+        .wait_ns = parked && now > v->since ? now - v->since : 0,
+        .dead = verdict == RN__LEAK_DEAD,
+        .suspect = verdict == RN__LEAK_SUSPECT,
+        .chan = chan_of(cs, v),
+        .fd = waits_for(v, RN_WAIT_FD_READ, RN_WAIT_FD_WRITE)
+                  ? rn__fd_number_at(rt, v->wait.slot)
+                  : -1,
+    };
+}
+
 void rn_tasks_each(const struct rn_runtime *rt,
                    bool (*fn)(void *arg, const struct rn_task_info *info), void *arg)
 {
-    struct rn__leaks *leaks = rn__chans_of(rt)->leaks;
     uint32_t end = rn__tasks_end(rt);
 
     for (uint32_t id = 0; id < end; id++) {
         struct rn__task_view v;
+        struct rn_task_info info;
         if (!rn__task_view(rt, id, &v))
             continue;
 
-        bool parked = v.state == RN_TASK_PARKED;
-        rn_time now = parked ? rn_loop_now() : 0;
-        const struct rn_task_info info = {
-            .id = v.id,
-            .name = v.name,
-            .state = v.state,
-            .wait = parked ? v.wait.kind : RN_WAIT_NONE,
-            .born = v.born,
-            .wait_site = parked ? v.wait.site : NULL,
-            .wait_ns = parked && now > v.since ? now - v.since : 0,
-            .dead = parked && rn__leaks_dead(leaks, v.id, v.epoch),
-        };
+        rn__task_info(rt, &v, &info);
         if (!fn(arg, &info))
             return;
     }

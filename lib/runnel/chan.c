@@ -403,6 +403,7 @@ static int end_do(const struct rn_site *site, struct rn_end end, enum rn__dir di
     if (r < 0)
         return r;
 
+    rn__rec_touch(rec);
     struct rn__chan *c = atomic_load_explicit(&rec->chan, memory_order_relaxed);
     r = rn__chan_do_locked(cs, c, dir, value, self, &after);
     if (r == -EAGAIN && deadline > 0) {
@@ -468,6 +469,7 @@ int rn_tx_push(struct rn_tx tx, const void *value, void *ret_evicted)
     if (r < 0)
         return r;
 
+    rn__rec_touch(rec);
     struct rn__chan *c = atomic_load_explicit(&rec->chan, memory_order_relaxed);
     r = push_locked(cs, c, value, ret_evicted, self, &after);
     rn_lock_release(&c->lock);
@@ -499,6 +501,7 @@ int rn_tx_evict(struct rn_tx tx, void *ret_evicted)
     if (r < 0)
         return r;
 
+    rn__rec_touch(rec);
     struct rn__chan *c = atomic_load_explicit(&rec->chan, memory_order_relaxed);
     r = evict_locked(cs, c, ret_evicted, rn__owner_self(), &after);
     rn_lock_release(&c->lock);

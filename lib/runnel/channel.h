@@ -88,6 +88,7 @@ struct rn__end_rec {
     _Atomic(struct rn__chan *) chan; /* kept when free */
     _Atomic uint64_t          owner;
     _Atomic uint8_t           dir;
+    _Atomic rn_time           used; /* coarse: when an operation of its holder went through it last */
 
     uint32_t users;    /* the channel's lock: waiter records */
     uint32_t last_gen; /* the slab's lock, while free */
@@ -166,6 +167,14 @@ struct rn__end_rec *rn__rec_find(const struct rn__chans *cs, uint32_t slot);
  * -EPERM. */
 int rn__rec_judge_locked(const struct rn__end_rec *rec, const struct rn__chan *c, uint32_t gen,
                          enum rn__dir dir, uint64_t self);
+/* An operation goes through this end-point: the leak check wants to know whether its holder still
+ * does anything. */
+static inline void rn__rec_touch(struct rn__end_rec *rec)
+{
+    rn_time now = rn_loop_now();
+    if (atomic_load_explicit(&rec->used, memory_order_relaxed) != now)
+        atomic_store_explicit(&rec->used, now, memory_order_relaxed);
+}
 /* Find, lock, judge: 0 with the channel's lock held, else an error without it. */
 int rn__end_lock(struct rn__chans *cs, struct rn_end end, enum rn__dir dir, uint64_t self,
                  struct rn__end_rec **ret_rec);
@@ -207,6 +216,8 @@ void rn__waiter_withdraw(struct rn__waiter *w);
 
 struct rn__leaks *rn__leaks_open(void);
 void              rn__leaks_close(struct rn__leaks *leaks);
-uint64_t          rn__leaks_count(const struct rn__leaks *leaks);
-/* Was this wait of this task dead in the last check? */
-bool              rn__leaks_dead(struct rn__leaks *leaks, uint32_t id, uint64_t epoch);
+enum rn__leak_verdict { RN__LEAK_NONE, RN__LEAK_DEAD, RN__LEAK_SUSPECT };
+#define RN__LEAK_TASKS (UINT32_C(1) << 21)
+uint64_t          rn__leaks_count(const struct rn__leaks *leaks, enum rn__leak_verdict verdict);
+/* What the last check said of this wait of this task. From any thread, without a lock. */
+enum rn__leak_verdict rn__leaks_verdict(const struct rn__leaks *leaks, uint32_t id, uint64_t epoch);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
+#include <runnel/memtrace.h>
 #include <runnel/runnel.h>
 
 #include <base/assert.h>
@@ -106,6 +107,7 @@ struct rn__slab {
     uint32_t count_max, count; /* stacks that exist, and that were ever used */
     uint32_t *hot, *cold;      /* free stacks, last in first out: with their pages, without */
     uint32_t n_hot, n_cold;
+    struct rn_memtrace trace;
 };
 
 struct rn__stacks {
@@ -249,6 +251,7 @@ struct rn__fd {
     uint8_t home;          /* index of the loop */
     uint64_t owner;
     const struct rn_site *site;
+    rn_time since;
     union {
         struct {
             uint64_t epoch[2]; /* reader, writer */
@@ -328,6 +331,7 @@ static inline void rn__count(_Atomic uint64_t *n)
 struct rn__worker {
     struct rn_runtime *rt;
     uint32_t index;
+    _Atomic int tid; /* of its thread, while it runs; for those who look from outside */
 
     /* its thread only */
     struct rn__task *current; /* NULL on the scheduler's own stack */
@@ -390,6 +394,7 @@ struct rn_runtime {
     unsigned n_workers;
     const char *name;
     enum rn_leak_policy leaks;
+    rn_time leak_age;
     bool sim;
     struct rn__worker *workers; /* array */
     struct rn__chans *chans;
@@ -467,3 +472,4 @@ int rn__sys_futex_wake(_Atomic uint32_t *word, int n);
 rn_time rn__clock(void);        /* CLOCK_MONOTONIC */
 rn_time rn__clock_coarse(void); /* about 4 ms old, a few ns to read */
 void rn__faults_from_env(void);
+void rn__memtrace_from_env(void);

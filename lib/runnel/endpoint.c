@@ -75,6 +75,7 @@ static struct rn_end rec_open(struct rn__chans *cs, struct rn__end_rec *rec, str
     uint32_t index = rn__rec_index(cs, rec);
 
     rec->users = 0;
+    atomic_store_explicit(&rec->used, 0, memory_order_relaxed);
     atomic_store_explicit(&rec->dir, (uint8_t)dir, memory_order_relaxed);
     atomic_store_explicit(&rec->chan, c, memory_order_release);
     rec_list(cs, rec, owner);
@@ -446,7 +447,8 @@ void rn__chans_stats(const struct rn_runtime *rt, struct rn_stats *stats)
 
     stats->endpoints = atomic_load(&cs->n_recs);
     stats->channels = atomic_load(&cs->n_chans);
-    stats->tasks_leaked = rn__leaks_count(cs->leaks);
+    stats->tasks_leaked = rn__leaks_count(cs->leaks, RN__LEAK_DEAD);
+    stats->tasks_suspect = rn__leaks_count(cs->leaks, RN__LEAK_SUSPECT);
     stats->endpoints_unowned = 0;
     for (uint32_t i = 0; i < end; i++)
         stats->endpoints_unowned += rec_unowned(rt, cs, rn__rec_at(cs, i));

@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include <runnel/trace.h>
+
 #include "fd.h"
 
 /* PRI: a read stops at TCP's urgent mark, so there a short count does not mean that nothing is
@@ -162,6 +164,7 @@ static int adopt(const struct rn_site *site, int fd, enum rn_fd_kind kind, rn_ev
     f->kind = (uint8_t)kind;
     f->home = (uint8_t)w->index;
     f->site = site;
+    f->since = atomic_load_explicit(&w->loop.coarse, memory_order_relaxed);
     f->owner = fn || !w->current ? rn__loop_owner(&w->loop) : rn__task_owner(w->current);
     f->flags = RN__FD_OUT;
     atomic_store(&f->ready, RN_FD_READ | RN_FD_WRITE);
@@ -407,5 +410,47 @@ void rn__loop_ready_run(struct rn_loop *loop)
             record_free(rt, f);
         else
             f->watch.fn(f->watch.arg, events);
+    }
+}
+
+/* ---- for those who watch --------------------------------------------------------------------- */
+
+static bool fd_view(const struct rn_runtime *rt, uint32_t index, struct rn_fd_info *info,
+                    uint64_t *ret_owner)
+{
+    const struct rn__fd *f = &rt->fds[index];
+    uint64_t before = atomic_load(&f->word);
+    bool watched = f->flags & RN__FD_WATCH;
+    rn_time now = rn_loop_now();
+
+    *ret_owner = f->owner;
+    *info = (struct rn_fd_info){
+        .number = f->number,
+        .kind = f->kind,
+        .site = f->site,
+        .age = now > f->since ? now - f->since : 0,
+        .watched = watched,
+        .reader = !watched && f->task.id[0] != 0,
+        .writer = !watched && f->task.id[1] != 0,
+    };
+    atomic_thread_fence(memory_order_acquire);
+    return rn__fd_gen(before) == rn__fd_gen(atomic_load(&f->word)) && !(before & RN__FD_CLOSING) &&
+           info->number >= 0 && info->site && f->owner == *ret_owner;
+}
+
+void rn_fds_each(const struct rn_runtime *rt, bool (*fn)(void *arg, const struct rn_fd_info *info),
+                 void *arg)
+{
+    uint32_t end = atomic_load_explicit(&rt->fds_end, memory_order_acquire);
+
+    for (uint32_t i = 0; i < end; i++) {
+        struct rn_fd_info info;
+        uint64_t owner;
+
+        if (!fd_view(rt, i, &info, &owner))
+            continue;
+        rn__owner_text(rt, owner, info.owner, sizeof(info.owner));
+        if (!fn(arg, &info))
+            return;
     }
 }

@@ -105,6 +105,9 @@ struct rn__chans *rn__chans_of(const struct rn_runtime *rt);
 void *rn__reserve(size_t size);
 void rn__unreserve(void *p, size_t size);
 enum rn_leak_policy rn__leak_policy(const struct rn_runtime *rt);
+rn_time rn__leak_age(const struct rn_runtime *rt);
+/* The number of the descriptor in that slot now, or -1. */
+int rn__fd_number_at(const struct rn_runtime *rt, uint32_t slot);
 /* Is that task, scope (connection, loop: true) still the one the owner word was made for? From any
  * thread. */
 bool rn__owner_alive(const struct rn_runtime *rt, uint64_t owner);
@@ -134,6 +137,11 @@ struct rn__scope_view {
     uint32_t parent; /* slot of the scope around it; its own for the root scope */
     bool timed;      /* a deadline will cancel it */
 };
+/* `task 7 "lane"`, `loop 0`, ... */
+void rn__owner_text(const struct rn_runtime *rt, uint64_t owner, char *buf, size_t n);
+/* The public record of a view, with the verdict of the last leak check. */
+void rn__task_info(const struct rn_runtime *rt, const struct rn__task_view *v,
+                   struct rn_task_info *ret_info);
 /* One past the highest id or slot in use so far. Slots count from 0 here, without the runtime's
  * number. */
 uint32_t rn__tasks_end(const struct rn_runtime *rt);

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include <runnel/trace.h>
+
 struct rn__leak_task {
     uint64_t              epoch, owner; /* owner 0: free */
     const char           *name;
@@ -13,6 +15,8 @@ struct rn__leak_task {
     enum rn_wait_kind     kind;
     uint32_t              scope, wait_scope; /* wait_scope: NIL if it waits for none */
     bool                  parked, live, told;
+    bool                  idle, suspect; /* nobody serves it; and too many wait so, or for too long */
+    rn_time               since;
     uint32_t              edges;  /* first, NIL */
     uint32_t              recs;   /* first that it holds */
     uint32_t              opened; /* first scope that it opened */
@@ -31,6 +35,7 @@ struct rn__leak_rec {
     uint32_t     chan;
     enum rn__dir dir;
     bool         open;
+    rn_time      used;
     uint32_t     next_of_owner, next_of_chan, edges;
 };
 
@@ -67,12 +72,40 @@ static inline bool rn__leak_dead(const struct rn__leak_task *t)
     return t->owner != 0 && !t->live;
 }
 
+static inline enum rn__leak_verdict rn__leak_verdict(const struct rn__leak_task *t)
+{
+    return rn__leak_dead(t) ? RN__LEAK_DEAD : t->suspect ? RN__LEAK_SUSPECT : RN__LEAK_NONE;
+}
+
 /* Read everything and compute who is live; `before` is an earlier pass whose candidates are to be
  * confirmed, or NULL. The pass is to be freed in any case. 0, -ENOMEM. */
 int rn__leak_pass(struct rn__leak_pass *pass, const struct rn_runtime *rt,
                   const struct rn__leak_pass *before);
 void rn__leak_pass_free(struct rn__leak_pass *pass);
-/* One line for the group of dead task `first`, all of which are marked as told. */
-void rn__leak_print(struct rn__leak_pass *pass, uint32_t first, FILE *out);
+bool rn__leak_scope_timed(const struct rn__leak_pass *pass, uint32_t slot);
+
+/* leak_suspect.c: who waits at one place for somebody who doesn't come, from check to check. */
+struct rn__leak_group {
+    const struct rn_site *site, *born;
+    uint64_t now, last;  /* idle tasks in this check and in the one before */
+    uint64_t grown;      /* since that */
+    rn_time last_at, over;
+};
+struct rn__leak_history {
+    struct rn__leak_group *items; /* a table by hash */
+    size_t n;
+};
+/* Mark the idle and the suspect in a pass that knows who is live. 0, -ENOMEM. */
+int rn__leak_suspects(struct rn__leak_pass *pass, struct rn__leak_history *history);
+/* NULL: too many places to remember. */
+struct rn__leak_group *rn__leak_group(struct rn__leak_history *history,
+                                      const struct rn__leak_task *t);
+
+/* One line for the group of task `first`, all of which are marked as told. */
+void rn__leak_print(struct rn__leak_pass *pass, uint32_t first, struct rn__leak_history *history,
+                    FILE *out);
+/* A copy of the cases of a parked select. 0, 1: it has gone on meanwhile, -ENOMEM. */
+int rn__cases_copy(const struct rn_runtime *rt, const struct rn__task_view *v,
+                   struct rn_case **ret_cases);
 /* Mark the group without a word. */
 unsigned rn__leak_mark(struct rn__leak_pass *pass, uint32_t first);

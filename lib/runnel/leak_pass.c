@@ -28,6 +28,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
+
 #define NIL RN__NIL
 
 /* ---- A pass: reading ------------------------------------------------------------------------- */
@@ -92,25 +94,33 @@ static int wait_add(struct rn__leak_pass *p, uint32_t id, uint32_t slot, uint32_
 
 /* The cases lie in memory of a task that may be running again: so they are read as from a stranger,
  * and thrown away unless its epoch is still the same. */
-static int cases_add(struct rn__leak_pass *p, const struct rn__task_view *v)
+int rn__cases_copy(const struct rn_runtime *rt, const struct rn__task_view *v,
+                   struct rn_case **ret_cases)
 {
-    struct rn_case *cases = calloc(v->wait.n_cases + (size_t)1, sizeof(*cases));
+    CLEANUP(freep) struct rn_case *cases = calloc(v->wait.n_cases + (size_t)1, sizeof(*cases));
     size_t bytes = v->wait.n_cases * sizeof(*cases);
     struct rn__task_view again;
-    int r = 0;
 
     if (!cases)
         return -ENOMEM;
     struct iovec to = {cases, bytes}, from = {(void *)(uintptr_t)v->wait.cases, bytes};
     if (bytes > 0 && process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)bytes)
-        r = 1;
-    if (!rn__task_view(p->rt, v->id, &again) || again.epoch != v->epoch)
-        r = 1;
+        return 1;
+    if (!rn__task_view(rt, v->id, &again) || again.epoch != v->epoch)
+        return 1;
+    *ret_cases = TAKE(cases);
+    return 0;
+}
+
+static int cases_add(struct rn__leak_pass *p, const struct rn__task_view *v)
+{
+    CLEANUP(freep) struct rn_case *cases = NULL;
+    int r = rn__cases_copy(p->rt, v, &cases);
+
     for (uint32_t i = 0; r == 0 && i < v->wait.n_cases; i++) {
         if (cases[i].end.slot != 0 || cases[i].end.gen != 0)
             r = wait_add(p, v->id, cases[i].end.slot, cases[i].end.gen);
     }
-    free(cases);
     return r;
 }
 
@@ -143,6 +153,7 @@ static int task_read(struct rn__leak_pass *p, uint32_t id)
 
     t->owner = v.owner;
     t->epoch = v.epoch;
+    t->since = v.since;
     t->name = v.name;
     t->born = v.born;
     t->scope = v.scope & RN__END_MASK;
@@ -191,6 +202,7 @@ static void rec_read(struct rn__leak_pass *p, uint32_t index)
     r->owner = atomic_load(&rec->owner);
     r->dir = (enum rn__dir)atomic_load(&rec->dir);
     r->chan = rn__chan_index(p->cs, c);
+    r->used = atomic_load_explicit(&rec->used, memory_order_relaxed);
     r->open = atomic_load(&rec->gen) == gen;
 }
 
@@ -332,7 +344,7 @@ static void task_spread(struct rn__leak_pass *p, const struct rn__leak_task *t)
     }
 }
 
-static bool scope_timed(const struct rn__leak_pass *p, uint32_t slot)
+bool rn__leak_scope_timed(const struct rn__leak_pass *p, uint32_t slot)
 {
     for (; slot < p->n_scopes; slot = p->scopes[slot].parent) {
         if (p->scopes[slot].timed)
@@ -369,7 +381,7 @@ static void pass_seed(struct rn__leak_pass *p, const struct rn__leak_pass *befor
             continue;
         bool unknown = t->kind == RN_WAIT_SCOPE && t->parked &&
                        (t->wait_scope >= p->n_scopes || !p->scopes[t->wait_scope].owner);
-        if (!t->parked || unknown || scope_timed(p, t->scope) || !task_confirmed(p, before, i))
+        if (!t->parked || unknown || rn__leak_scope_timed(p, t->scope) || !task_confirmed(p, before, i))
             task_live(p, i);
     }
     for (uint32_t i = 0; i < p->n_recs; i++) {

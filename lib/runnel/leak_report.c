@@ -1,6 +1,8 @@
-/* The leak report: one line for each group of dead tasks with the same wait site and spawn site,
- * with the chain of one of them: what it waits for, who holds that, what the holder waits for,
- * until somebody waits for itself or for the first.
+/* The leak report: one line for each group of tasks with the same verdict, wait site and spawn site.
+ *
+ * Of the dead it tells the chain of one of them: what it waits for, who holds that, what the holder
+ * waits for, until somebody waits for itself or for the first. Of suspects it tells who holds what
+ * they wait for, when that was used last, and how the group has grown since the check before.
  */
 #include "leak_internal.h"
 
@@ -8,6 +10,7 @@
 
 #define NIL       RN__NIL
 #define CHAIN_MAX 8
+#define HOLDERS_MAX 4
 
 static const char *site_file(const struct rn_site *site)
 {
@@ -88,11 +91,12 @@ static void chain_print(const struct rn__leak_pass *p, const struct rn__leak_tas
 unsigned rn__leak_mark(struct rn__leak_pass *p, uint32_t first)
 {
     const struct rn__leak_task *t = &p->tasks[first];
+    enum rn__leak_verdict verdict = rn__leak_verdict(t);
     unsigned count = 0;
 
     for (uint32_t i = first; i < p->n_tasks; i++) {
         struct rn__leak_task *other = &p->tasks[i];
-        if (rn__leak_dead(other) && other->site == t->site && other->born == t->born) {
+        if (rn__leak_verdict(other) == verdict && other->site == t->site && other->born == t->born) {
             other->told = true;
             count++;
         }
@@ -100,11 +104,108 @@ unsigned rn__leak_mark(struct rn__leak_pass *p, uint32_t first)
     return count;
 }
 
-void rn__leak_print(struct rn__leak_pass *p, uint32_t first, FILE *out)
+void rn__owner_text(const struct rn_runtime *rt, uint64_t owner, char *buf, size_t n)
+{
+    unsigned id = rn__owner_id(owner);
+    struct rn__task_view v;
+
+    switch (rn__owner_kind(owner)) {
+    case RN__OWNER_TASK:
+        if (rn__task_view(rt, id, &v) && v.owner == owner)
+            snprintf(buf, n, "task %u \"%.32s\"", id, v.name ? v.name : "");
+        else
+            snprintf(buf, n, "task %u", id);
+        break;
+    case RN__OWNER_SCOPE:
+        snprintf(buf, n, "scope %u", id & RN__END_MASK);
+        break;
+    case RN__OWNER_LOOP:
+        snprintf(buf, n, "loop %u", id);
+        break;
+    case RN__OWNER_CONN:
+        snprintf(buf, n, "connection %u", id);
+        break;
+    case RN__OWNER_TRANSIT:
+        snprintf(buf, n, "a value in channel %u", id + 1);
+        break;
+    default:
+        snprintf(buf, n, "nobody");
+        break;
+    }
+}
+
+/* Who holds what the task waits for, and when that was used last. */
+static void holders_print(const struct rn__leak_pass *p, const struct rn__leak_task *t, FILE *out)
+{
+    const struct rn__leak_edge *e = &p->edges[t->edges];
+    const struct rn_site *opened = atomic_load(&rn__chan_at(p->cs, e->chan)->site);
+    rn_time now = rn_loop_now();
+    unsigned n = 0;
+
+    fprintf(out, " <- %s of channel %u, opened at %s:%d, held by",
+            e->need == RN__TX ? "sender" : "receiver", e->chan + 1, site_file(opened),
+            site_line(opened));
+    for (uint32_t r = p->chans[e->chan].recs[e->need]; r != NIL; r = p->recs[r].next_of_chan) {
+        char text[RN_OWNER_TEXT];
+        if (++n > HOLDERS_MAX) {
+            fprintf(out, ", ...");
+            break;
+        }
+        rn__owner_text(p->rt, p->recs[r].owner, text, sizeof(text));
+        fprintf(out, "%s %s", n > 1 ? "," : "", text);
+        if (p->recs[r].used == 0)
+            fprintf(out, " (never used)");
+        else
+            fprintf(out, " (last used %.1f s ago)", (double)(now - p->recs[r].used) / RN_S);
+    }
+}
+
+static rn_time group_oldest(const struct rn__leak_pass *p, uint32_t first)
 {
     const struct rn__leak_task *t = &p->tasks[first];
+    rn_time oldest = t->since;
+
+    for (uint32_t i = first; i < p->n_tasks; i++) {
+        const struct rn__leak_task *other = &p->tasks[i];
+        if (other->suspect && other->site == t->site && other->born == t->born &&
+            other->since < oldest)
+            oldest = other->since;
+    }
+    return rn_loop_now() - oldest;
+}
+
+static void suspect_print(struct rn__leak_pass *p, uint32_t first, struct rn__leak_history *history,
+                          FILE *out)
+{
+    const struct rn__leak_task *t = &p->tasks[first];
+    const struct rn__leak_group *g = rn__leak_group(history, t);
+    rn_time oldest = group_oldest(p, first);
     unsigned count = rn__leak_mark(p, first);
 
+    fprintf(out,
+            "runnel: %u task%s suspect, waiting for up to %.1f s: %s at %s:%d (%s), started at "
+            "%s:%d: task %u \"%s\"",
+            count, count == 1 ? " is" : "s are", (double)oldest / RN_S, rn_wait_name(t->kind),
+            site_file(t->site), site_line(t->site), t->site ? t->site->func : "?",
+            site_file(t->born), site_line(t->born), first, t->name ? t->name : "");
+    holders_print(p, t, out);
+    if (g && g->grown > 0)
+        fprintf(out, "; %llu more than %.1f s ago", (unsigned long long)g->grown,
+                (double)g->over / RN_S);
+    fputc('\n', out);
+}
+
+void rn__leak_print(struct rn__leak_pass *p, uint32_t first, struct rn__leak_history *history,
+                    FILE *out)
+{
+    const struct rn__leak_task *t = &p->tasks[first];
+    unsigned count;
+
+    if (t->suspect) {
+        suspect_print(p, first, history, out);
+        return;
+    }
+    count = rn__leak_mark(p, first);
     fprintf(out,
             "runnel: %u task%s can never wake: %s at %s:%d (%s), started at %s:%d: task %u \"%s\"",
             count, count == 1 ? "" : "s", rn_wait_name(t->kind), site_file(t->site),

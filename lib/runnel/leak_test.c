@@ -501,3 +501,110 @@ ABORT_TEST(a_deadlock_aborts_after_a_second_of_silence, SIGABRT,
 {
     rn_run(&(const struct rn_options){.workers = 1, .leaks = RN_LEAKS_ABORT}, deadlocks, NULL);
 }
+
+/* ---- Suspect --------------------------------------------------------------------------------- */
+
+static uint64_t suspects(void)
+{
+    struct rn_stats stats;
+    EQ(dead(), 0);
+    rn_stats(rn_runtime_self(), &stats);
+    return stats.tasks_suspect;
+}
+
+/* One more for the channel that `rx` receives from. */
+static void sender_start(struct rn_scope s, struct rn_tx tx, struct work *w)
+{
+    OK(rn_tx_dup(tx, &w->tx));
+    OK(GO_SMALL(s, sends, w, rn_end_tx(w->tx)));
+}
+
+#define SETTLED (300 * RN_MS) /* a wait is young no more */
+
+LEAK_TEST(a_hundred_who_wait_for_a_holder_that_does_nothing_are_suspect)
+{
+    static struct work w[100];
+    struct rn_tx tx;
+    struct rn_rx rx;
+    SCOPE(s);
+
+    OK(rn_chan_open(sizeof(int), 0, &tx, &rx));
+    for (size_t i = 0; i < 99; i++)
+        sender_start(s, tx, &w[i]);
+    OK(rn_sleep(rn_after(SETTLED)));
+    EQ(suspects(), 0);
+    sender_start(s, tx, &w[99]);
+    TASK_UNTIL(suspects() == 100);
+
+    CLEANUP(freep) char *text = report(0);
+    TRUE(strstr(text, "runnel: 100 tasks are suspect, waiting for up to "));
+    TRUE(strstr(text, "chan send at leak_test.c"));
+    TRUE(strstr(text, "<- receiver of channel "));
+    TRUE(strstr(text, "held by task 1 \"main\" (never used)"));
+
+    int value;
+    OK(rn_rx_recv(rx, &value, 0)); /* the holder moves: so far nobody has waited in vain */
+    EQ(suspects(), 0);
+    rn_rx_closep(&rx);
+    rn_tx_closep(&tx);
+}
+
+LEAK_TEST(the_growth_of_a_group_is_told)
+{
+    static struct work w[150];
+    struct rn_tx tx;
+    struct rn_rx rx;
+    SCOPE(s);
+
+    OK(rn_chan_open(sizeof(int), 0, &tx, &rx));
+    for (size_t i = 0; i < 100; i++)
+        sender_start(s, tx, &w[i]);
+    TASK_UNTIL(suspects() == 100);
+    for (size_t i = 100; i < 150; i++)
+        sender_start(s, tx, &w[i]);
+    OK(rn_sleep(rn_after(SETTLED)));
+    CLEANUP(freep) char *text = report(0);
+    TRUE(strstr(text, "runnel: 150 tasks are suspect"));
+    TRUE(strstr(text, "; 50 more than "));
+    rn_rx_closep(&rx);
+    rn_tx_closep(&tx);
+}
+
+static int receives_idly(void *arg)
+{
+    const struct work *w = arg;
+    int v, r;
+    while ((r = rn_rx_recv_at(RN_WAIT_IDLE(), w->rx, &v, RN_FOREVER)) == 0)
+        ;
+    return r;
+}
+
+static int old_waits(void *arg)
+{
+    struct work plain = {0}, idle = {0}, late = {.deadline = rn_after(20 * RN_S)};
+    struct rn_tx tx[3];
+    struct rn_scope s;
+
+    (void)arg;
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &s));
+    OK(rn_chan_open(sizeof(int), 0, &tx[0], &plain.rx));
+    OK(rn_chan_open(sizeof(int), 0, &tx[1], &idle.rx));
+    OK(rn_chan_open(sizeof(int), 0, &tx[2], &late.rx));
+    OK(GO(s, receives, &plain, rn_end_rx(plain.rx)));
+    OK(GO(s, receives_idly, &idle, rn_end_rx(idle.rx)));
+    OK(GO(s, receives, &late, rn_end_rx(late.rx)));
+    OK(rn_sleep(rn_after(100 * RN_MS)));
+    EQ(suspects(), 0);
+    TASK_UNTIL(suspects() == 1);
+    OK(rn_sleep(rn_after(SETTLED)));
+    EQ(suspects(), 1); /* not the two that say why they wait */
+    CLEANUP(freep) char *text = report(0);
+    TRUE(strstr(text, "1 task is suspect") && strstr(text, "\"receives\""));
+    return rn_scope_close(s);
+}
+
+TEST(one_that_waits_longer_than_leak_age_is_suspect_unless_it_says_why)
+{
+    OK(rn_run(&(const struct rn_options){.leaks = RN_LEAKS_IGNORE, .leak_age = 500 * RN_MS},
+              old_waits, NULL));
+}

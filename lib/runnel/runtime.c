@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core.h"
 
@@ -46,6 +47,11 @@ struct rn_runtime *rn_runtime_self(void)
     return rn__rt();
 }
 
+const char *rn_runtime_name(const struct rn_runtime *rt)
+{
+    return rt->name;
+}
+
 struct rn_runtime *rn__runtime_at(unsigned number)
 {
     return atomic_load(&runtimes[number]);
@@ -66,6 +72,11 @@ struct rn__chans *rn__chans_of(const struct rn_runtime *rt)
 enum rn_leak_policy rn__leak_policy(const struct rn_runtime *rt)
 {
     return rt->leaks;
+}
+
+rn_time rn__leak_age(const struct rn_runtime *rt)
+{
+    return rt->leak_age;
 }
 
 uint64_t rn__trace(const struct rn_runtime *rt)
@@ -195,6 +206,7 @@ static int runtime_fill(struct rn_runtime *rt, const struct rn_options *o)
 
     rt->name = o->name ? o->name : "main";
     rt->leaks = o->leaks;
+    rt->leak_age = o->leak_age ? o->leak_age : 10 * 60 * RN_S;
     rt->sim = o->sim;
     rt->random = o->sim ? o->seed : random_seed();
     rt->trace = UINT64_C(0xcbf29ce484222325);
@@ -296,10 +308,12 @@ static int runtime_run(struct rn_runtime *rt, struct main_call *call)
         return r;
     rn__overflow_begin();
     rn__tls()->worker = &rt->workers[0];
+    atomic_store(&rt->workers[0].tid, gettid());
     monitor = rt->sim ? NULL : rn__monitor_open(&rt->workers[0]);
     r = runtime_work(rt, call);
     runtime_wind_down(rt);
     rn__monitor_close(monitor);
+    atomic_store(&rt->workers[0].tid, 0);
     rn__tls()->worker = NULL;
     rn__overflow_end();
     rn__overflow_thread_end(altstack);
@@ -319,6 +333,7 @@ int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), void *ar
     if (rn__tls()->worker)
         return -EPERM;
     rn__faults_from_env();
+    rn__memtrace_from_env();
     rt = calloc(1, sizeof(*rt));
     if (!rt)
         return -ENOMEM;

@@ -119,6 +119,8 @@ static struct rn__waiter *pick_locked(struct select *s)
     for (size_t i = 0; i < s->n; i++) {
         struct rn__waiter *w = &s->w[i];
         w->result = waiter_judge_locked(s, w);
+        if (w->result == 0)
+            rn__rec_touch(w->rec);
         if (w->result == 0 && !rn__chan_ready_locked(w->chan, (enum rn__dir)w->dir))
             continue;
         n_ready++;

@@ -117,8 +117,23 @@ static void slab_reserve(struct rn__slab *slab, uint32_t count)
     }
 }
 
+static void slab_describe(struct rn_memtrace *trace, char *buf, size_t n)
+{
+    const struct rn__slab *slab = LIST_ENTRY(trace, struct rn__slab, trace);
+    uint32_t used = slab->count - slab->n_hot - slab->n_cold;
+
+    snprintf(buf, n, "%u mapped, %u in use, %u warm, %zu KiB in use", slab->count, used,
+             slab->n_hot, used * (slab->stack_size >> 10));
+}
+
 static int slab_open(struct rn__slab *slab, unsigned class)
 {
+    static const char *const names[] = {[RN_STACK_16K] = "stacks 16K",
+                                        [RN_STACK_64K] = "stacks 64K",
+                                        [RN_STACK_256K] = "stacks 256K",
+                                        [RN_STACK_1M] = "stacks 1M"};
+
+    slab->trace = (struct rn_memtrace){.name = names[class], .describe = slab_describe};
     slab->stack_size = classes[class].size;
     slab_reserve(slab, classes[class].count);
     slab->hot = calloc(HOT_MAX, sizeof(uint32_t));
@@ -193,6 +208,7 @@ static int slab_grow(struct rn__stacks *s, struct rn__slab *slab, uint32_t *ret_
     __lsan_register_root_region(base + rn__page_size(), slab->stack_size - rn__page_size());
 #endif
     *ret_index = slab->count++;
+    rn_memtrace_grown(&slab->trace, 1);
     return 0;
 }
 
@@ -206,6 +222,7 @@ int rn__stack_take(struct rn__stacks *s, enum rn_stack_class class, struct rn__s
         index = slab->hot[--slab->n_hot];
     } else if (slab->n_cold > 0) {
         index = slab->cold[--slab->n_cold];
+        rn_memtrace_grown(&slab->trace, 1);
     } else {
         r = slab_grow(s, slab, &index);
         if (r < 0)
@@ -231,6 +248,7 @@ void rn__stack_give(struct rn__stacks *s, const struct rn__stack *stack)
     }
     (void)rn__sys_madvise(stack->bottom, slab->stack_size - rn__page_size(), MADV_DONTNEED);
     slab->cold[slab->n_cold++] = stack->index;
+    rn_memtrace_trimmed(&slab->trace, 1);
 }
 
 bool rn__stacks_guard_hit(const struct rn__stacks *s, const void *addr, char **ret_top,

@@ -143,3 +143,43 @@ TASK_TEST(a_runtime_out_of_stacks_says_so_and_nothing_has_moved)
                   0));
     OK(rn_scope_close(s));
 }
+
+/* ---- RN_DEBUG=memtrace=1 --------------------------------------------------------------------- */
+
+static int ends_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int burst(void *arg)
+{
+    struct rn_scope s;
+
+    (void)arg;
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &s));
+    for (int i = 0; i < 300; i++)
+        OK(rn_go(s, ends_at_once, NULL, NULL, 0));
+    return rn_scope_close(s);
+}
+
+TEST(a_pool_of_stacks_tells_how_it_grows_and_is_trimmed)
+{
+    char text[4096] = "";
+    int fds[2], saved = dup(STDERR_FILENO);
+
+    OK(setenv("RN_DEBUG", "memtrace=1", 1));
+    OK(rn_sys_pipe2(fds, 0));
+    OK(dup2(fds[1], STDERR_FILENO));
+    OK(rn_run(&(const struct rn_options){.name = "burst"}, burst, NULL));
+    OK(dup2(saved, STDERR_FILENO));
+    OK(read(fds[0], text, sizeof(text) - 1));
+    test_note("%s", text);
+    TRUE(strstr(text, "memtrace @0."));
+    TRUE(strstr(text, " burst: stacks 1M: +1 -0, 1 mapped, 1 in use, 0 warm, 1024 KiB in use\n"));
+    TRUE(strstr(text, " burst: stacks 64K: +300 -0, 300 mapped, "));
+    TRUE(strstr(text, " -44, 300 mapped, 0 in use, 256 warm, 0 KiB in use\n"));
+    (void)rn_sys_close(saved);
+    (void)rn_sys_close(fds[0]);
+    (void)rn_sys_close(fds[1]);
+}

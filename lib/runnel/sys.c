@@ -29,7 +29,8 @@
 struct rn__thread_counts {
     struct rn__thread_counts *next;
     _Atomic bool used;
-    _Atomic uint64_t calls[RN_SYS_MAX];
+    _Atomic uint64_t calls[RN_SYS_MAX], zeros[RN_SYS_MAX];
+    _Atomic uint64_t timed[RN_SYS_MAX], time_ns[RN_SYS_MAX];
     _Atomic uint64_t errors[RN_SYS_MAX][RN_SYS_ERRNO_MAX];
 };
 
@@ -89,14 +90,38 @@ static struct rn__thread_counts *counts_make(void)
     return c;
 }
 
+#define TIMED_MASK 15 /* one of 16 */
+
+/* When this call began, if it is one to be timed; else 0. */
+static rn_time call_begin(enum rn_syscall call)
+{
+    const struct rn__thread_counts *c = rn__tls()->counts;
+
+    if (!c || (atomic_load_explicit(&c->calls[call], memory_order_relaxed) & TIMED_MASK))
+        return 0;
+    return rn__clock();
+}
+
+static void count_add(_Atomic uint64_t *n, uint64_t more)
+{
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
 /* Count a call and its result, which is handed through. */
-static ssize_t counted(enum rn_syscall call, ssize_t r)
+static ssize_t counted(enum rn_syscall call, ssize_t r, rn_time begin)
 {
     struct rn__thread_counts *c = rn__tls()->counts;
 
     if (!c && !(c = counts_make()))
         return r;
     rn__count(&c->calls[call]);
+    if (begin) {
+        rn__count(&c->timed[call]);
+        count_add(&c->time_ns[call], (uint64_t)(rn__clock() - begin));
+    }
+    if (r == 0)
+        rn__count(&c->zeros[call]);
     if (r < 0 && -r < RN_SYS_ERRNO_MAX)
         rn__count(&c->errors[call][-r]);
     return r;
@@ -108,6 +133,9 @@ void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX])
     for (struct rn__thread_counts *c = atomic_load(&all_counts); c; c = c->next)
         for (unsigned i = 0; i < RN_SYS_MAX; i++) {
             ret_counts[i].calls += atomic_load_explicit(&c->calls[i], memory_order_relaxed);
+            ret_counts[i].zeros += atomic_load_explicit(&c->zeros[i], memory_order_relaxed);
+            ret_counts[i].timed += atomic_load_explicit(&c->timed[i], memory_order_relaxed);
+            ret_counts[i].time_ns += atomic_load_explicit(&c->time_ns[i], memory_order_relaxed);
             for (unsigned e = 0; e < RN_SYS_ERRNO_MAX; e++)
                 ret_counts[i].errors[e] +=
                     atomic_load_explicit(&c->errors[i][e], memory_order_relaxed);
@@ -216,13 +244,14 @@ void rn__faults_from_env(void)
 /* One call: its fault, or the call itself, counted, as 0/count or -errno. */
 #define DOOR(name, expr)                                                                           \
     __extension__({                                                                                \
+        rn_time door_begin = call_begin(RN_SYS_##name);                                            \
         ssize_t door_r = fault_of(RN_SYS_##name);                                                  \
         if (door_r == 0) {                                                                         \
             door_r = (expr);                                                                       \
             if (door_r < 0)                                                                        \
                 door_r = -errno;                                                                   \
         }                                                                                          \
-        counted(RN_SYS_##name, door_r);                                                            \
+        counted(RN_SYS_##name, door_r, door_begin);                                                \
     })
 
 ssize_t rn_sys_read(int fd, void *buf, size_t n)
@@ -359,6 +388,33 @@ int rn_sys_pipe2(int ret_fds[2], int flags)
     return (int)DOOR(pipe2, pipe2(ret_fds, flags));
 }
 
+/* ---- the kernel's names ---------------------------------------------------------------------- */
+
+/* epoll_pwait2 knows nanoseconds; a kernel or an emulator without it is asked once. */
+static _Atomic bool without_pwait2;
+
+const char *rn_sys_kernel_name(enum rn_syscall call)
+{
+    switch (call) {
+    case RN_SYS_recv:
+        return "recvfrom";
+    case RN_SYS_send:
+        return "sendto";
+    case RN_SYS_eventfd:
+        return "eventfd2";
+    case RN_SYS_signalfd:
+        return "signalfd4";
+    case RN_SYS_fstat:
+    case RN_SYS_lstat:
+        return "newfstatat";
+    case RN_SYS_epoll_wait:
+        return atomic_load_explicit(&without_pwait2, memory_order_relaxed) ? "epoll_wait"
+                                                                           : "epoll_pwait2";
+    default:
+        return rn_sys_name(call);
+    }
+}
+
 /* ---- only for runnel ------------------------------------------------------------------------- */
 
 int rn__sys_epoll_create1(int flags)
@@ -370,9 +426,6 @@ int rn__sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
     return (int)DOOR(epoll_ctl, epoll_ctl(epoll, op, fd, event));
 }
-
-/* epoll_pwait2 knows nanoseconds; a kernel or an emulator without it is asked once. */
-static _Atomic bool without_pwait2;
 
 static int epoll_wait_ms(int epoll, struct epoll_event *events, int n, rn_time timeout)
 {

@@ -90,3 +90,12 @@ bool rn__scope_view(const struct rn_runtime *rt, uint32_t slot, struct rn__scope
     };
     return atomic_load(&s->gen) == gen;
 }
+
+int rn__fd_number_at(const struct rn_runtime *rt, uint32_t slot)
+{
+    uint32_t index = slot & RN__SLOT_MASK;
+
+    return index < atomic_load_explicit(&rt->fds_end, memory_order_acquire)
+               ? __atomic_load_n(&rt->fds[index].number, __ATOMIC_RELAXED)
+               : -1;
+}

@@ -35,5 +35,6 @@ static inline void ft_bell_ring(const struct ft_bell *b)
     (void)rn_tx_try_send(b->tx, NULL); /* -EAGAIN: it rings already */
 }
 
-/* 0, -ETIMEDOUT, -ECANCELED. Suspends. */
-#define ft_bell_wait(b, deadline) FT_OUTSIDE((b)->monitor, rn_rx_recv((b)->rx, NULL, deadline))
+/* 0, -ETIMEDOUT, -ECANCELED. Suspends. A bell that doesn't ring for hours is no sign of a leak. */
+#define ft_bell_wait(b, deadline)                                                                  \
+    FT_OUTSIDE((b)->monitor, rn_rx_recv_at(RN_WAIT_IDLE(), (b)->rx, NULL, deadline))

@@ -11,6 +11,7 @@
 #include <base/log.h>
 #include <runnel/runtime.h>
 #include <runnel/signal.h>
+#include <runnel/trace.h>
 
 #include "agent.h"
 
@@ -116,8 +117,19 @@ static int signals_block(void)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGQUIT); /* a thread of runnel's waits for it, and dumps */
     (void)signal(SIGPIPE, SIG_IGN);
     return rn_signals_block(&set);
+}
+
+static int work(void *arg)
+{
+    int r = rn_quit_dump_start(rn_runtime_self());
+
+    if (r == 0)
+        r = ft_agent_main(arg);
+    rn_quit_dump_stop();
+    return r;
 }
 
 static int agent_run(const struct ft_settings *settings)
@@ -130,7 +142,7 @@ static int agent_run(const struct ft_settings *settings)
     if (r < 0)
         (void)fprintf(stderr, "fettle-agent: %s\n", err.text);
     else
-        r = rn_run(&options, ft_agent_main, &agent);
+        r = rn_run(&options, work, &agent);
     if (r < 0 && !err.text[0])
         (void)fprintf(stderr, "fettle-agent: cannot go on: %s: see the log above\n", strerror(-r));
     ft_agent_close(&agent);

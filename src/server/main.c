@@ -10,6 +10,7 @@
 
 #include <runnel/runtime.h>
 #include <runnel/signal.h>
+#include <runnel/trace.h>
 
 #include <base/cleanup.h>
 #include <base/log.h>
@@ -163,9 +164,15 @@ static int serve(void *arg)
     struct ft_text_error error = {{0}};
     struct ft_server *server;
 
-    int r = ft_server_start(settings, &server, &error);
+    int r = rn_quit_dump_start(rn_runtime_self());
+    if (r < 0) {
+        fprintf(stderr, "fettled: no thread to wait for SIGQUIT: %s\n", strerror(-r));
+        return r;
+    }
+    r = ft_server_start(settings, &server, &error);
     if (r < 0) {
         fprintf(stderr, "fettled: %s\n", error.text);
+        rn_quit_dump_stop();
         return r;
     }
     ft_server_say_listening(server);
@@ -175,6 +182,7 @@ static int serve(void *arg)
         fflush(NULL);
         _exit(r < 0 ? EXIT_FAILED : EXIT_DONE);
     }
+    rn_quit_dump_stop();
     return r;
 }
 
@@ -185,6 +193,7 @@ static int block_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGQUIT); /* a thread of runnel's waits for it, and dumps */
     signal(SIGPIPE, SIG_IGN);
     return rn_signals_block(&set);
 }

@@ -8,11 +8,18 @@
  *
  * A thread of its own runs a second runtime with one worker, which serves
  *
- *     /metrics        everything that runnel, rnet and the process can say, and what the collectors
- * add (Prometheus' text) /debug/tasks    every task with state, wait, ages and sites (?format=json)
- *     /debug/leaks    a leak check, made now: the groups of tasks that can never wake
+ *     /metrics                  what runnel, rnet and the process can say, and what the collectors
+ *                               add (Prometheus' text)
+ *     /debug/pprof/             Go's index; goroutine: profile.proto, ?debug=1 grouped, ?debug=2 all
+ *     /debug/tasks              every task with state, wait, ages and sites (?format=json)
+ *     /debug/leaks              a leak check, made now: the dead and the suspect, by group
+ *     /debug/objects            channels: length, capacity, who holds them, who waits
+ *     /debug/listeners          as netstat -ntlp, with owner and verdict (?format=json)
+ *     /debug/fds                descriptors with owner, site and age
+ *     /debug/syscalls           the table of strace -c (?delta=SECONDS)
  *
- * No lock of the observed runtime is ever taken.
+ * Lists are bounded by ?limit=N. The leak check also runs every 5 s, by the runtime's policy, so that
+ * its numbers in /metrics are of now. No lock of the observed runtime is ever taken.
  */
 #pragma once
 

@@ -35,6 +35,7 @@ typedef void rnet_http_handler_fn(void *arg, struct rnet_http_request *req);
 enum rnet_http_route_flags {
     RNET_HTTP_TASK = 0,    /* the handler is a task and may wait */
     RNET_HTTP_ON_LOOP = 1, /* the handler is a callback of the loop: it must not wait */
+    RNET_HTTP_STREAM = 2,  /* a task that may answer piece by piece; it never leaves its worker */
 };
 
 /* A pattern is literal segments and {parameters}, each one whole segment: "/api/v1/agents/{uid}".
@@ -150,6 +151,18 @@ RN_API int rnet_http_respond(struct rnet_http_request *req, unsigned status,
  * is. */
 RN_API int rnet_http_problem(struct rnet_http_request *req, unsigned status, const char *detail,
                              const char *members);
+
+/* Answer piece by piece, for what is long or has no end: the head leaves now (chunked; to HTTP/1.0 the
+ * end is the connection's), and the answer is complete when the handler returns. Needs a route with
+ * RNET_HTTP_STREAM. 0, -EALREADY, -EINVAL (as above), -EPERM (another route), -ENOSPC, -ENOMEM,
+ * -EPIPE (the connection has gone). */
+RN_API int rnet_http_stream(struct rnet_http_request *req, unsigned status,
+                            const char *content_type);
+/* The next piece (copied). The pieces of one turn leave together. Suspends while the client doesn't
+ * read. After an error the connection is cut when the handler returns, so that nobody takes a part for
+ * the whole. 0, -EPIPE (the connection has gone), -ETIMEDOUT, -ECANCELED, -ENOMEM. */
+RN_API int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
+                                  rn_time deadline);
 
 /* "Not Found", or "Unknown". */
 RN_API const char *rnet_http_reason(unsigned status);

@@ -15,6 +15,7 @@ struct rnet_listener;
 
 #define RNET_LISTENER_ADDRS_MAX 8
 #define RNET_LISTENER_NAME_MAX  32
+#define RNET_LISTENER_OWNER_MAX 48
 
 enum rnet_accept_pause {
     RNET_PAUSE_EMFILE,
@@ -75,11 +76,15 @@ RN_API int rnet_listener_check(struct rnet_listener *listener);
 struct rnet_listener_socket {
     char     address[RNET_ADDR_TEXT_MAX];
     bool     up;
+    int      number;     /* may be somebody else's when it isn't up */
+    const char *why;     /* it was lost; static text, or NULL */
     uint64_t inode, cookie;
 };
 struct rnet_listener_info {
     char     name[RNET_LISTENER_NAME_MAX];
     bool     up; /* all its sockets */
+    bool     paused_now;
+    char     owner[RNET_LISTENER_OWNER_MAX]; /* "loop 0 of fettled" */
     uint32_t connections, n_sockets;
     uint64_t accepted, refused, checks;
     uint64_t paused[RNET_PAUSE_MAX];

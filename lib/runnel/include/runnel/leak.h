@@ -3,7 +3,11 @@
  * Dead is a proof: the least fix-point over ownership. Live are running and runnable tasks and those that wait for something from outside
  * (a descriptor, a timer, a deadline, a blocking job); and whoever waits on an object that a live or unknown holder can serve. The rest
  * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm, but for one thing that nobody can see: a
- * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it. A cancel doesn't count as help. */
+ * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it. A cancel doesn't count as help.
+ *
+ * Suspect is a hint: tasks that wait without a deadline on end-points whose peers' holders have not used theirs since the wait
+ * began, if at least 100 wait so at one place (wait site and spawn site), or one has for longer than rn_options.leak_age. A wait
+ * that is idle by design says so at its site (RN_WAIT_IDLE) and is never meant. */
 #pragma once
 
 #include <stdio.h>
@@ -25,7 +29,10 @@ struct rn_task_info {
     const struct rn_site *born;      /* where it was started */
     const struct rn_site *wait_site; /* where it waits, or NULL */
     rn_time               wait_ns;   /* for how long, coarse */
-    bool                  dead;      /* the verdict of the last leak check */
+    bool                  dead;      /* the verdicts of the last leak check */
+    bool                  suspect;
+    uint32_t              chan; /* number of the channel that it waits on, from 1; 0: none, or a select on several */
+    int                   fd;   /* number of the descriptor that it waits for, or -1 */
 };
 
 /* Call fn for each task of `rt`, from any thread, without stopping anything: each record is consistent in itself. Stops when fn
@@ -33,5 +40,9 @@ struct rn_task_info {
 RN_API void        rn_tasks_each(const struct rn_runtime *rt, bool (*fn)(void *arg, const struct rn_task_info *info), void *arg);
 RN_API const char *rn_wait_name(enum rn_wait_kind wait); /* "chan send", "select", "IO wait", ... (Go's words) */
 
-/* Count the dead of `rt` and write one line for each group to `out` (may be NULL). From any thread. */
+/* Count the dead of `rt` (the suspects are in rn_stats()) and write one line for each group of either to `out` (may be NULL).
+ * From any thread; only other checks are waited for. -ENOMEM, -EBUSY (another check takes too long). */
 RN_API int rn_leak_check(struct rn_runtime *rt, FILE *out);
+/* The same by the runtime's policy, for whoever looks every few seconds: a group is told once, on stderr, in the life of the
+ * runtime (warn), the first dead one aborts (abort), nothing is said (ignore). */
+RN_API int rn_leak_watch(struct rn_runtime *rt);

@@ -17,6 +17,7 @@ struct rn_options {
     const char         *name;     /* for dumps and logs; NULL: "main" */
     unsigned            workers;  /* 0: 1 (see docs/decisions) */
     enum rn_leak_policy leaks;    /* what to do about tasks that can never wake */
+    rn_time             leak_age; /* a wait that nobody serves is suspect after this time; 0: 10 min */
     bool                sim;      /* deterministic: every choice from `seed`, a virtual clock from 0 */
     uint64_t            seed;
 };
@@ -32,10 +33,13 @@ RN_API int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), v
 /* The runtime of the calling task or callback; NULL on a plain thread. */
 RN_API struct rn_runtime *rn_runtime_self(void);
 
+/* As in its options. */
+RN_API const char *rn_runtime_name(const struct rn_runtime *rt);
+
 /* Numbers of a runtime, from any thread, without a lock. Each is a snapshot of its own. */
 struct rn_stats {
     uint64_t tasks_running, tasks_runnable, tasks_parked;
-    uint64_t tasks_started, tasks_leaked;
+    uint64_t tasks_started, tasks_leaked, tasks_suspect;
     uint64_t endpoints, endpoints_unowned, channels, scopes, fds, timers;
     uint64_t parks_chan, parks_select, parks_sleep, parks_fd, parks_scope, parks_blocking;
     uint64_t worker_stalls, stale_events, listeners_paused;

@@ -27,11 +27,14 @@ enum rn_syscall {
 };
 
 #define RN_SYS_ERRNO_MAX 140
-/* What every thread of the process counted. `errors[e]` counts results of -e. */
+/* What every thread of the process counted. `errors[e]` counts results of -e. Every 16th call of a kind is timed by the clock on the
+ * wall: so time_ns / timed is what a call takes, waiting included. */
 struct rn_sys_count {
-    uint64_t calls, errors[RN_SYS_ERRNO_MAX];
+    uint64_t calls, zeros, timed, time_ns, errors[RN_SYS_ERRNO_MAX];
 };
 RN_API const char *rn_sys_name(enum rn_syscall call);
+/* As the kernel calls it, and strace prints it: "recvfrom". */
+RN_API const char *rn_sys_kernel_name(enum rn_syscall call);
 RN_API void        rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX]);
 
 /* Let `call` fail with -error: `times` times from now on (< 0: always, 0: off), on every thread. For tests. */

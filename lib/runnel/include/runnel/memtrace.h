@@ -1,0 +1,23 @@
+/* Pools of memory that say how they change: what gctrace is for those who have a collector.
+ *
+ *     RN_DEBUG=memtrace=1 fettled
+ *     memtrace @1.204s main: stacks 64K: +61 -0, 61 mapped, 60 in use, 1 warm, 3840 KiB in use
+ *
+ * One line on stderr per pool and turn in which it grew or was trimmed, so a burst is one line. Costs a
+ * load per change while it is off.
+ */
+#pragma once
+
+#include <runnel/loop.h>
+
+/* Embedded in the pool, of one loop. `describe` writes what it holds now; both set once. */
+struct rn_memtrace {
+    struct rn_defer defer;
+    const char     *name;
+    void          (*describe)(struct rn_memtrace *trace, char *buf, size_t n);
+    uint64_t        grown, trimmed; /* items since the last line */
+};
+
+/* Items came from the system, or went back to it. From the pool's loop; elsewhere nothing is traced. */
+RN_API void rn_memtrace_grown(struct rn_memtrace *trace, uint64_t n);
+RN_API void rn_memtrace_trimmed(struct rn_memtrace *trace, uint64_t n);

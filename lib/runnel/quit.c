@@ -1,0 +1,99 @@
+/* SIGQUIT: a thread of its own waits for it and writes the dump, so that a program whose workers
+ * all hang still answers. It takes none of their locks, and allocates from an arena of its own.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <runnel/trace.h>
+
+static struct {
+    pthread_mutex_t lock; /* of start and stop */
+    bool started;
+    pthread_t thread;
+    _Atomic bool stopping;
+} quit = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int to_stderr(void *arg, const void *bytes, size_t n)
+{
+    const char *at = bytes;
+
+    (void)arg;
+    while (n > 0) {
+        ssize_t written = write(STDERR_FILENO, at, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        at += written;
+        n -= (size_t)written;
+    }
+    return 0;
+}
+
+static const struct rn_sink err = {to_stderr, NULL};
+
+static void title(const char *text)
+{
+    (void)to_stderr(NULL, text, strlen(text));
+}
+
+static void dump(const struct rn_runtime *rt)
+{
+    title("\nrunnel: SIGQUIT: tasks\n\n");
+    (void)rn_dump_tasks(rt, 0, &err);
+    title("runnel: channels\n\n");
+    (void)rn_dump_chans(rt, 0, &err);
+    title("\nrunnel: descriptors\n\n");
+    (void)rn_dump_fds(rt, 0, &err);
+    title("\nrunnel: end of the dump; the program goes on\n");
+}
+
+static void *quit_main(void *arg)
+{
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGQUIT);
+    (void)pthread_setname_np(pthread_self(), "quit-dump");
+    while (sigwait(&set, &sig) == 0 && !atomic_load(&quit.stopping))
+        dump(arg);
+    return NULL;
+}
+
+int rn_quit_dump_start(const struct rn_runtime *rt)
+{
+    sigset_t all, before;
+    int r = 0;
+
+    pthread_mutex_lock(&quit.lock);
+    if (quit.started) {
+        r = -EBUSY;
+    } else {
+        atomic_store(&quit.stopping, false);
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = -pthread_create(&quit.thread, NULL, quit_main, (void *)(uintptr_t)rt);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        quit.started = r == 0;
+    }
+    pthread_mutex_unlock(&quit.lock);
+    return r;
+}
+
+void rn_quit_dump_stop(void)
+{
+    pthread_mutex_lock(&quit.lock);
+    if (quit.started) {
+        atomic_store(&quit.stopping, true);
+        pthread_kill(quit.thread, SIGQUIT);
+        pthread_join(quit.thread, NULL);
+        quit.started = false;
+    }
+    pthread_mutex_unlock(&quit.lock);
+}
