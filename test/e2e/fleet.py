@@ -245,6 +245,7 @@ class Fleet:
     def __init__(self, folder):
         self.dir, self.build = folder, programs.build_folder()
         self.server, self.agents, self.peers = None, [], []
+        self.helpers = []  # other processes of the test (servers.Backend), ended last and looked after by the test until then
         self.settings = None
 
     def __enter__(self):
@@ -332,7 +333,8 @@ class Fleet:
 
         def nobody_left():
             programs.reap_orphans(known)
-            left = programs.children_of(os.getpid())
+            helpers = {h.pid for h in self.helpers if h.runs()}
+            left = [c for c in programs.children_of(os.getpid()) if c[0] not in helpers]
             if left:
                 raise ValueError(left)
             return True
@@ -342,7 +344,7 @@ class Fleet:
         return [p for p in [self.server, *(a.program for a in self.agents)] if p]
 
     def end_all(self):
-        for p in self.programs():
+        for p in self.programs() + self.helpers:
             if p.runs():
                 p.kill()
         for pid, _ in programs.children_of(os.getpid()):

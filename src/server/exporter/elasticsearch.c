@@ -13,7 +13,6 @@
 #include "exporter/types.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -216,8 +215,12 @@ static int elasticsearch_encode(const void *self, const struct ft_rows *in, stru
     for (size_t i = 0; i < in->n; i++) {
         const struct ft_row *row = &in->items[i];
 
-        (void)ft_buf_printf(out, "{\"create\":{\"_id\":\"%s-%s-%" PRIu64 "\"}}\n",
-                            row->batch->agent_id, row->batch->boot_id, row->sample->seq);
+        (void)ft_buf_add_str(out, "{\"create\":{\"_id\":\"");
+        (void)ft_buf_add(out, row->batch->agent_id, FT_UUID_TEXT_SIZE - 1);
+        (void)ft_buf_add_byte(out, '-');
+        (void)ft_buf_add(out, row->batch->boot_id, FT_UUID_TEXT_SIZE - 1);
+        (void)ft_json_add_u64(out, "-", row->sample->seq);
+        (void)ft_buf_add_str(out, "\"}}\n");
         (void)ft_json_add_document(out, row);
         (void)ft_buf_add_byte(out, '\n');
     }
@@ -399,7 +402,7 @@ const struct ft_exporter_type ft_exporter_elasticsearch = {
              .bytes_max = (size_t)5 << 20,
              .age_max = RN_S,
              .send_max = 30 * RN_S,
-             .retry_max = 30 * RN_S},
+             .retry_max = 10 * RN_S},
     .judge = elasticsearch_judge,
     .open = elasticsearch_open,
     .encode = elasticsearch_encode,

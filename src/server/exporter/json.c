@@ -1,6 +1,5 @@
 #include "exporter/json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,13 +40,36 @@ int ft_json_add_string(struct ft_buf *out, struct rn_slice s)
     return ft_buf_add_byte(out, '"');
 }
 
+int ft_json_add_u64(struct ft_buf *out, const char *before, uint64_t v)
+{
+    char digits[20];
+    char *at = digits + sizeof(digits);
+
+    do {
+        *--at = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    (void)ft_buf_add_str(out, before);
+    return ft_buf_add(out, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+int ft_json_add_i64(struct ft_buf *out, const char *before, int64_t v)
+{
+    if (v >= 0)
+        return ft_json_add_u64(out, before, (uint64_t)v);
+    (void)ft_buf_add_str(out, before);
+    return ft_json_add_u64(out, "-", -(uint64_t)v);
+}
+
 int ft_json_add_double(struct ft_buf *out, double v)
 {
     char text[40];
+    double back;
 
-    for (int digits = 6; digits <= 17; digits = digits < 15 ? 15 : digits + 1) {
+    for (int digits = 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof(text), "%.*g", digits, v);
-        if (strtod(text, NULL) >= v && strtod(text, NULL) <= v)
+        back = digits < 17 ? strtod(text, NULL) : v;
+        if (back >= v && back <= v)
             break;
     }
     return ft_buf_add_str(out, text);
@@ -63,29 +85,33 @@ static int add_sample(struct ft_buf *out, const struct ft_row *row, const char *
 {
     const struct ft_sample *s = row->sample;
 
-    (void)ft_buf_printf(
-        out, "{\"agent_id\":\"%s\",\"boot_id\":\"%s\",\"seq\":%" PRIu64 ",\"%s\":%" PRId64,
-        row->batch->agent_id, row->batch->boot_id, s->seq, time_key, s->timestamp_ms);
+    (void)ft_buf_add_str(out, "{\"agent_id\":\"");
+    (void)ft_buf_add(out, row->batch->agent_id, FT_UUID_TEXT_SIZE - 1);
+    (void)ft_buf_add_str(out, "\",\"boot_id\":\"");
+    (void)ft_buf_add(out, row->batch->boot_id, FT_UUID_TEXT_SIZE - 1);
+    (void)ft_json_add_u64(out, "\",\"seq\":", s->seq);
+    (void)ft_json_add_i64(out, time_key, s->timestamp_ms);
     add_text(out, ",\"process_name\":", s->process_name);
     add_text(out, ",\"host_name\":", s->host_name);
     add_text(out, ",\"ip\":", s->ip);
-    (void)ft_buf_printf(out, ",\"pid\":%" PRIu32, s->pid);
+    (void)ft_json_add_u64(out, ",\"pid\":", s->pid);
     add_text(out, ",\"cmd\":", s->cmd);
     (void)ft_buf_add_str(out, ",\"cpu_usage_rate\":");
     if (s->has_cpu_usage_rate)
         (void)ft_json_add_double(out, s->cpu_usage_rate);
     else
         (void)ft_buf_add_str(out, "null");
-    return ft_buf_printf(out, ",\"mem_usage\":%" PRIu64 ",\"send_lines\":%" PRIu64 "}",
-                         s->mem_usage, s->send_lines);
+    (void)ft_json_add_u64(out, ",\"mem_usage\":", s->mem_usage);
+    (void)ft_json_add_u64(out, ",\"send_lines\":", s->send_lines);
+    return ft_buf_add_byte(out, '}');
 }
 
 int ft_json_add_sample(struct ft_buf *out, const struct ft_row *row)
 {
-    return add_sample(out, row, "timestamp");
+    return add_sample(out, row, ",\"timestamp\":");
 }
 
 int ft_json_add_document(struct ft_buf *out, const struct ft_row *row)
 {
-    return add_sample(out, row, "@timestamp");
+    return add_sample(out, row, ",\"@timestamp\":");
 }

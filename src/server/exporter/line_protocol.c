@@ -1,6 +1,5 @@
 #include "exporter/line_protocol.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include <base/cleanup.h>
@@ -35,6 +34,8 @@ static bool is_control(uint8_t c)
 
 static void add_tag(struct ft_buf *out, const char *key, struct rn_slice value)
 {
+    size_t from = 0;
+
     while (value.len > 0 && value.data[value.len - 1] == '\\')
         value.len--;
     if (value.len == 0)
@@ -43,21 +44,30 @@ static void add_tag(struct ft_buf *out, const char *key, struct rn_slice value)
     for (size_t i = 0; i < value.len; i++) {
         const uint8_t c = is_control(value.data[i]) ? ' ' : value.data[i];
 
-        if (c == ',' || c == '=' || c == ' ')
-            (void)ft_buf_add_byte(out, '\\');
+        if (c != ',' && c != '=' && c != ' ')
+            continue;
+        (void)ft_buf_add(out, value.data + from, i - from);
+        (void)ft_buf_add_byte(out, '\\');
         (void)ft_buf_add_byte(out, c);
+        from = i + 1;
     }
+    (void)ft_buf_add(out, value.data + from, value.len - from);
 }
 
 static void add_string(struct ft_buf *out, const char *key, struct rn_slice value)
 {
+    size_t from = 0;
+
     (void)ft_buf_add_str(out, key);
     (void)ft_buf_add_byte(out, '"');
     for (size_t i = 0; i < value.len; i++) {
-        if (value.data[i] == '"' || value.data[i] == '\\')
-            (void)ft_buf_add_byte(out, '\\');
-        (void)ft_buf_add_byte(out, value.data[i]);
+        if (value.data[i] != '"' && value.data[i] != '\\')
+            continue;
+        (void)ft_buf_add(out, value.data + from, i - from);
+        (void)ft_buf_add_byte(out, '\\');
+        from = i; /* the character itself goes with the next run */
     }
+    (void)ft_buf_add(out, value.data + from, value.len - from);
     (void)ft_buf_add_byte(out, '"');
 }
 
@@ -78,10 +88,11 @@ int ft_line_add(struct ft_buf *out, const struct ft_row *row)
         (void)ft_json_add_double(out, s->cpu_usage_rate);
     }
     add_string(out, ",ip=", s->ip);
-    return ft_buf_printf(out,
-                         ",mem_usage=%" PRIu64 "i,pid=%" PRIu32 "i,send_lines=%" PRIu64
-                         "i,seq=%" PRIu64 "i %" PRId64,
-                         s->mem_usage, s->pid, s->send_lines, s->seq, time);
+    (void)ft_json_add_u64(out, ",mem_usage=", s->mem_usage);
+    (void)ft_json_add_u64(out, "i,pid=", s->pid);
+    (void)ft_json_add_u64(out, "i,send_lines=", s->send_lines);
+    (void)ft_json_add_u64(out, "i,seq=", s->seq);
+    return ft_json_add_i64(out, "i ", time);
 }
 
 /* ---- complaints ------------------------------------------------------------------------------ */

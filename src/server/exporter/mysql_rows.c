@@ -1,6 +1,5 @@
 #include "exporter/mysql_rows.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,19 +74,25 @@ int ft_mysql_add_row(struct ft_buf *out, const struct ft_row *row)
 {
     const struct ft_sample *s = row->sample;
 
-    (void)ft_buf_printf(out, "('%s','%s',%" PRIu64 ",%" PRId64, row->batch->agent_id,
-                        row->batch->boot_id, s->seq, s->timestamp_ms);
+    (void)ft_buf_add_str(out, "('");
+    (void)ft_buf_add(out, row->batch->agent_id, FT_UUID_TEXT_SIZE - 1);
+    (void)ft_buf_add_str(out, "','");
+    (void)ft_buf_add(out, row->batch->boot_id, FT_UUID_TEXT_SIZE - 1);
+    (void)ft_json_add_u64(out, "',", s->seq);
+    (void)ft_json_add_i64(out, ",", s->timestamp_ms);
     add_text(out, s->process_name);
     add_text(out, s->host_name);
     add_text(out, s->ip);
-    (void)ft_buf_printf(out, ",%" PRIu32, s->pid);
+    (void)ft_json_add_u64(out, ",", s->pid);
     add_text(out, s->cmd);
     (void)ft_buf_add_byte(out, ',');
     if (s->has_cpu_usage_rate)
         (void)ft_json_add_double(out, s->cpu_usage_rate);
     else
         (void)ft_buf_add_str(out, "NULL");
-    return ft_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ")\n", s->mem_usage, s->send_lines);
+    (void)ft_json_add_u64(out, ",", s->mem_usage);
+    (void)ft_json_add_u64(out, ",", s->send_lines);
+    return ft_buf_add_str(out, ")\n");
 }
 
 bool ft_mysql_next_row(struct rn_slice *body, struct rn_slice *ret)
