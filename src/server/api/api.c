@@ -29,6 +29,7 @@ static const struct {
     {"GET", V1 "/configurations/{name}/versions", ft_handle_versions_list, 0, false},
     {"POST", V1 "/configurations/{name}/versions", ft_handle_versions_post, 0, true},
     {"GET", V1 "/configurations/{name}/versions/{n}", ft_handle_version_get, 0, false},
+    {"GET", V1 "/configurations/{name}/versions/{n}/diff", ft_handle_version_diff, 0, false},
     {"GET", V1 "/agent-groups", ft_handle_groups_list, 0, false},
     {"GET", V1 "/agent-groups/{group}", ft_handle_group_get, 0, false},
     {"PUT", V1 "/agent-groups/{group}", ft_handle_group_put, 0, true},
@@ -98,7 +99,7 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
 
     if (!both)
         return -ENOMEM;
-    CLEANUP(freep) struct ft_api *api = &both->api;
+    CLEANUP(ft_api_closep) struct ft_api *api = &both->api;
     api->o = *options;
     for (size_t i = 0; i < N_ROUTES; i++)
         both->routes[i] =
@@ -117,7 +118,9 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
                                   .before_arg = api,
                                   .scope = options->scope,
                                   .body_max = options->body_max};
-    int r = rnet_http_open(&o, &api->http);
+    int r = rn_class_open("diffs", 1, &api->diffs);
+    if (r == 0)
+        r = rnet_http_open(&o, &api->http);
     if (r < 0)
         return r;
     *ret = TAKE(api);
@@ -144,6 +147,7 @@ void ft_api_close(struct ft_api *api)
     if (!api)
         return;
     rnet_http_close(api->http);
+    rn_class_close(api->diffs);
     free(api);
 }
 

@@ -16,6 +16,7 @@ static const struct {
     {"/api/v1/configurations/x", "GET, HEAD"},
     {"/api/v1/configurations/x/versions", "GET, HEAD, POST"},
     {"/api/v1/configurations/x/versions/1", "GET, HEAD"},
+    {"/api/v1/configurations/x/versions/1/diff", "GET, HEAD"},
     {"/api/v1/agent-groups", "GET, HEAD"},
     {"/api/v1/agent-groups/x", "GET, HEAD, PUT, DELETE"},
     {"/api/v1/agent-groups/x/configuration", "PUT"},
@@ -110,7 +111,7 @@ TASK_TEST(what_is_not_there_is_404_and_what_cannot_be_done_is_405)
         "/api/v1/agents/00000000-0000-0000-0000-000000000001/commands",
         "/api/v1/configurations/x/versions",
         "/api/v1/configurations/x/versions/1",
-        "/api/v1/configurations/x/versions/1/diff",
+        "/api/v1/configurations/x/versions/1/diff?against=1",
     };
     BENCH(b);
 

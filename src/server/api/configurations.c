@@ -128,21 +128,27 @@ void ft_handle_versions_list(void *arg, struct rnet_http_request *req)
     ft_reply_json(req, 200, ft_page_json(items, n > page.limit ? last : NULL));
 }
 
-void ft_handle_version_get(void *arg, struct rnet_http_request *req)
+bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struct rn_slice number,
+                        struct ft_version **ret)
 {
-    struct ft_api *api = arg;
-    CLEANUP(ft_version_unrefp) struct ft_version *v = NULL;
     int64_t n;
 
-    if (!ft_slice_int(rnet_http_param(req, "n"), &n) || n < 1 || n > UINT32_MAX) {
+    if (!ft_slice_int(number, &n) || n < 1 || n > UINT32_MAX) {
         ft_reply_problem(req, 404, "there is no such version: a version is a number from 1");
-        return;
+        return false;
     }
-    int r = ft_catalog_version_get(api->o.catalog, rnet_http_param(req, "name"), (uint32_t)n, &v);
-    if (r < 0) {
+    int r = ft_catalog_version_get(api->o.catalog, rnet_http_param(req, "name"), (uint32_t)n, ret);
+    if (r < 0)
         ft_reply_error(api, req, r, NULL, "version");
+    return r == 0;
+}
+
+void ft_handle_version_get(void *arg, struct rnet_http_request *req)
+{
+    CLEANUP(ft_version_unrefp) struct ft_version *v = NULL;
+
+    if (!ft_request_version(arg, req, rnet_http_param(req, "n"), &v))
         return;
-    }
     json_t *j = json_head(&v->head);
     ft_json_set(&j, RN_SLICE_LITERAL("objects"), ft_json_objects(&v->objects, true));
     ft_reply_json(req, 200, j);

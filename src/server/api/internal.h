@@ -5,12 +5,15 @@
 
 #include <jansson.h>
 
+#include <runnel/blocking.h>
+
 #include "api/api.h"
 
 struct ft_api {
     /* set once */
     struct ft_api_options o;
     struct rnet_http *http;
+    struct rn_class *diffs; /* one thread: one diff at a time */
 
     /* any thread */
     _Atomic(const char *) unready; /* why; NULL: ready */
@@ -78,16 +81,32 @@ bool ft_request_page(struct rnet_http_request *req, struct ft_page *ret);
  */
 json_t *ft_page_json(json_t *items, const char *last_key);
 
+/* The version with this number of the configuration that the path names, or false after an error. */
+bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struct rn_slice number,
+                        struct ft_version **ret);
+
 /* ---- handlers; `arg` is the struct ft_api ---- */
 #define FT_HANDLERS(X)                                                                             \
     X(agents_list)                                                                                 \
     X(agent_get)                                                                                   \
     X(agent_effective)                                                                             \
     X(agent_metrics)                                                                               \
-    X(exporters_list) X(exporter_get) X(configurations_list) X(configurations_post)                \
-        X(configuration_get) X(versions_list) X(versions_post) X(version_get) X(groups_list)       \
-            X(group_get) X(group_put) X(group_delete) X(group_configuration_put) X(healthz)        \
-                X(readyz)
+    X(exporters_list)                                                                              \
+    X(exporter_get)                                                                                \
+    X(configurations_list)                                                                         \
+    X(configurations_post)                                                                         \
+    X(configuration_get)                                                                           \
+    X(versions_list)                                                                               \
+    X(versions_post)                                                                               \
+    X(version_get)                                                                                 \
+    X(version_diff)                                                                                \
+    X(groups_list)                                                                                 \
+    X(group_get)                                                                                   \
+    X(group_put)                                                                                   \
+    X(group_delete)                                                                                \
+    X(group_configuration_put)                                                                     \
+    X(healthz)                                                                                     \
+    X(readyz)
 #define X(name) void ft_handle_##name(void *arg, struct rnet_http_request *req);
 FT_HANDLERS(X)
 #undef X
