@@ -312,7 +312,7 @@ class TheApi(tap.Tests):
             s = f.start_server()
             for path in ("/api/v1/nothing", "/nothing", "/api/v1/agents/not-a-uid", f"/api/v1/agents/{uuid.uuid4()}",
                          "/api/v1/configurations/absent", "/api/v1/configurations/absent/versions/1", "/api/v1/agent-groups/absent",
-                         "/api/v1/exporters/absent", "/api/v1/rollouts", "/api/v1/events", "/api/v1/openapi.json"):
+                         "/api/v1/exporters/absent", "/api/v1/rollouts", "/api/v1/events"):
                 problem(s.http("GET", path), 404)
             problem(s.push_call(ONE, group="absent"), 404)
             problem(s.http("POST", f"/api/v1/agents/{uuid.uuid4()}/commands", {"type": "restart"}), 404)

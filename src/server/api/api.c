@@ -1,4 +1,4 @@
-#include "api/internal.h"
+#include "api/routes.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,37 +8,6 @@
 #include <openssl/crypto.h>
 
 #include <base/cleanup.h>
-
-#define V1 "/api/v1"
-
-static const struct {
-    const char *method, *pattern;
-    rnet_http_handler_fn *handler;
-    unsigned flags;
-    bool takes_body;
-} table[] = {
-    {"GET", V1 "/agents", ft_handle_agents_list, 0, false},
-    {"GET", V1 "/agents/{uid}", ft_handle_agent_get, RNET_HTTP_ON_LOOP, false},
-    {"GET", V1 "/agents/{uid}/effective-config", ft_handle_agent_effective, 0, false},
-    {"GET", V1 "/agents/{uid}/metrics", ft_handle_agent_metrics, 0, false},
-    {"GET", V1 "/exporters", ft_handle_exporters_list, 0, false},
-    {"GET", V1 "/exporters/{name}", ft_handle_exporter_get, 0, false},
-    {"GET", V1 "/configurations", ft_handle_configurations_list, 0, false},
-    {"POST", V1 "/configurations", ft_handle_configurations_post, 0, true},
-    {"GET", V1 "/configurations/{name}", ft_handle_configuration_get, 0, false},
-    {"GET", V1 "/configurations/{name}/versions", ft_handle_versions_list, 0, false},
-    {"POST", V1 "/configurations/{name}/versions", ft_handle_versions_post, 0, true},
-    {"GET", V1 "/configurations/{name}/versions/{n}", ft_handle_version_get, 0, false},
-    {"GET", V1 "/configurations/{name}/versions/{n}/diff", ft_handle_version_diff, 0, false},
-    {"GET", V1 "/agent-groups", ft_handle_groups_list, 0, false},
-    {"GET", V1 "/agent-groups/{group}", ft_handle_group_get, 0, false},
-    {"PUT", V1 "/agent-groups/{group}", ft_handle_group_put, 0, true},
-    {"DELETE", V1 "/agent-groups/{group}", ft_handle_group_delete, 0, false},
-    {"PUT", V1 "/agent-groups/{group}/configuration", ft_handle_group_configuration_put, 0, true},
-    {"GET", "/healthz", ft_handle_healthz, RNET_HTTP_ON_LOOP, false},
-    {"GET", "/readyz", ft_handle_readyz, RNET_HTTP_ON_LOOP, false},
-};
-#define N_ROUTES (sizeof(table) / sizeof(table[0]))
 
 static bool token_fits(const struct ft_api *api, struct rn_slice field)
 {
@@ -90,37 +59,52 @@ static int authenticate(void *arg, struct rnet_http_request *req)
     return 1;
 }
 
-int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
+static int open_server(struct ft_api *api)
 {
-    struct {
-        struct ft_api api;
-        struct rnet_http_route routes[N_ROUTES];
-    } *both = calloc(1, sizeof(*both));
-
-    if (!both)
-        return -ENOMEM;
-    CLEANUP(ft_api_closep) struct ft_api *api = &both->api;
-    api->o = *options;
-    for (size_t i = 0; i < N_ROUTES; i++)
-        both->routes[i] =
-            (struct rnet_http_route){.method = table[i].method,
-                                     .pattern = table[i].pattern,
-                                     .handler = table[i].handler,
-                                     .arg = api,
-                                     .flags = table[i].flags,
-                                     .body_max = table[i].takes_body ? options->body_max : 0};
     struct rnet_http_options o = {.name = "api",
-                                  .addrs = options->addrs,
-                                  .n_addrs = options->n_addrs,
-                                  .routes = both->routes,
-                                  .n_routes = N_ROUTES,
+                                  .addrs = api->o.addrs,
+                                  .n_addrs = api->o.n_addrs,
+                                  .routes = api->routes,
+                                  .n_routes = ft_routes_count,
                                   .before = authenticate,
                                   .before_arg = api,
-                                  .scope = options->scope,
-                                  .body_max = options->body_max};
+                                  .scope = api->o.scope,
+                                  .body_max = api->o.body_max};
+
+    for (size_t i = 0; i < ft_routes_count; i++)
+        api->routes[i] =
+            (struct rnet_http_route){.method = ft_routes[i].method,
+                                     .pattern = ft_routes[i].pattern,
+                                     .handler = ft_routes[i].handler,
+                                     .arg = api,
+                                     .flags = ft_routes[i].flags,
+                                     .body_max = ft_routes[i].body ? api->o.body_max : 0};
+    return rnet_http_open(&o, &api->http);
+}
+
+static char *openapi_text(void)
+{
+    json_t *j = ft_openapi();
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+
+    json_decref(j);
+    return text;
+}
+
+int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
+{
+    CLEANUP(ft_api_closep) struct ft_api *api = calloc(1, sizeof(*api));
+
+    if (!api)
+        return -ENOMEM;
+    api->o = *options;
+    api->openapi = openapi_text();
+    api->routes = calloc(ft_routes_count, sizeof(*api->routes));
+    if (!api->openapi || !api->routes)
+        return -ENOMEM;
     int r = rn_class_open("diffs", 1, &api->diffs);
     if (r == 0)
-        r = rnet_http_open(&o, &api->http);
+        r = open_server(api);
     if (r < 0)
         return r;
     *ret = TAKE(api);
@@ -148,6 +132,8 @@ void ft_api_close(struct ft_api *api)
         return;
     rnet_http_close(api->http);
     rn_class_close(api->diffs);
+    free(api->routes);
+    free(api->openapi);
     free(api);
 }
 

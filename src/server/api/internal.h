@@ -13,6 +13,8 @@ struct ft_api {
     /* set once */
     struct ft_api_options o;
     struct rnet_http *http;
+    struct rnet_http_route *routes; /* ft_routes, as the server wants them */
+    char *openapi;          /* the document */
     struct rn_class *diffs; /* one thread: one diff at a time */
 
     /* any thread */
@@ -105,6 +107,7 @@ bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struc
     X(group_put)                                                                                   \
     X(group_delete)                                                                                \
     X(group_configuration_put)                                                                     \
+    X(openapi)                                                                                     \
     X(healthz)                                                                                     \
     X(readyz)
 #define X(name) void ft_handle_##name(void *arg, struct rnet_http_request *req);

@@ -117,6 +117,7 @@ static unsigned send_call(struct bench *b, const char *method, const char *path,
             OK(r);
     }
     read_answer(b, method);
+    expect_described(method, path, b->status, b->json);
     return b->status;
 }
 

@@ -13,6 +13,7 @@
 #include "agents/agent.h"
 #include "agents/sessions.h"
 #include "api/internal.h"
+#include "api/shape.h"
 #include "config/rollout.h"
 #include "metrics/intake.h"
 #include "store/fault_vfs.h"
@@ -45,7 +46,7 @@ void bench_close(struct bench *b);
     CLEANUP(bench_close) struct bench b;                                                           \
     bench_open(&b)
 
-/* Call with the token. `headers` are lines that end in \r\n, or "". Returns the status. */
+/* Call with the token; what is answered must be as the OpenAPI document says. `headers` are lines that end in \r\n, or "". Returns the status. */
 unsigned call(struct bench *b, const char *method, const char *path);
 unsigned call_with(struct bench *b, const char *method, const char *path, const char *headers,
                    struct rn_slice body);
