@@ -4,5 +4,6 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+int command_describe(int argc, char *argv[]);
 int command_get(int argc, char *argv[]);
 int command_push(int argc, char *argv[]);

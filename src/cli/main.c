@@ -7,13 +7,14 @@
 
 static const char usage[] = "usage: fettle COMMAND ...\n"
                             "\n"
-                            "  get agents       list the agents\n"
-                            "  get exporters    list the exporters with their books\n"
-                            "  push FILE        push a file to the agents of a group\n"
-                            "  COMMAND --help   more about one\n"
+                            "  get agents          list the agents\n"
+                            "  get exporters       list the exporters with their books\n"
+                            "  describe agent UID  everything about one agent\n"
+    "  push FILE           push a file to the agents of a group\n"
+                            "  COMMAND --help      more about one\n"
                             "\n"
-                            "      --help       this text\n"
-                            "      --version    print the version\n"
+                            "      --help          this text\n"
+                            "      --version       print the version\n"
                             "\n"
                             "environment: FETTLE_SERVER (default http://127.0.0.1:4321), "
                             "FETTLE_TOKEN or FETTLE_TOKEN_FILE\n";
@@ -24,6 +25,8 @@ int main(int argc, char *argv[])
 
     if (strcmp(command, "get") == 0)
         return command_get(argc - 1, argv + 1);
+    if (strcmp(command, "describe") == 0)
+        return command_describe(argc - 1, argv + 1);
     if (strcmp(command, "push") == 0)
         return command_push(argc - 1, argv + 1);
     if (strcmp(command, "--help") == 0) {

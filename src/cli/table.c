@@ -18,13 +18,24 @@ void table_init(struct table *t, size_t columns)
     *t = (struct table){.columns = columns};
 }
 
+char *text_tame(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+        else if (*c < ' ' || *c == 0x7f)
+            *c = '?';
+    }
+    return text;
+}
+
 void table_add(struct table *t, const char *text)
 {
     if (t->n == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 64;
         t->cells = must(realloc(t->cells, t->cap * sizeof(*t->cells)));
     }
-    t->cells[t->n++] = must(strdup(text && *text ? text : "-"));
+    t->cells[t->n++] = text_tame(must(strdup(text && *text ? text : "-")));
 }
 
 void table_print(const struct table *t, FILE *out)

@@ -13,7 +13,11 @@ struct table {
 };
 
 void table_init(struct table *t, size_t columns);
-/* The next cell, copied; NULL reads "-". Out of memory ends the program: there is nothing to save.
+/* In place: control characters (also those of UTF-8's two bytes) become '?', so that what agents
+ * say cannot command a terminal. Returns its argument. */
+char *text_tame(char *text);
+
+/* The next cell, copied and tamed; NULL reads "-". Out of memory ends the program: there is nothing to save.
  */
 void table_add(struct table *t, const char *text);
 void table_print(const struct table *t, FILE *out);

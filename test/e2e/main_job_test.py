@@ -235,6 +235,23 @@ class TheCommandLine(tap.Tests):
             equal(r.returncode, 0, r.stdout + r.stderr)
             a.failed("elsewhere.conf")
 
+    def test_describe_shows_everything_about_one_agent(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            a = f.start_agent().online()
+            a.applied(s.push(ONE)["hash"])
+            until("a sample is there", lambda: s.get(f"/api/v1/agents/{a.uid}/metrics")["items"])
+            r = f.cli("describe", "agent", a.uid)
+            equal(r.returncode, 0, r.stderr)
+            contains(r.stdout, a.uid, "online", "Group:           default", f"name={a.name}", "AcceptsRemoteConfig", "default v1, APPLIED",
+                     a.config()["applied_hash"], "app.conf (text/plain)", "worker.py")
+            r = f.cli("describe", "agent", a.uid, "-o", "json")
+            equal(sorted(json.loads(r.stdout)), ["agent", "effective_config", "metrics"])
+            r = f.cli("describe", "agent", "00000000-0000-0000-0000-000000000000")
+            equal(r.returncode, 1)
+            contains(r.stderr, "no agent")
+            equal(f.cli("describe", a.uid).returncode, 2)
+
     def test_push_with_wait_gives_up_at_its_timeout(self):
         with Fleet(self.dir) as f:
             s = f.start_server()
