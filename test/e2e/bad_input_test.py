@@ -50,7 +50,7 @@ class Files(tap.Tests):
                 ("a: b: c\n", 1, None, ""),
                 ("agents:\n\theartbeat: 1s\n", 2, None, ""),
                 ("store: {type: postgres}\n", 1, 15, "postgres"),
-                ("exporters: [{name: l, type: sqlite, keep: 30d}]\n", 1, 37, "keep"),
+                ("exporters: [{name: l, type: sqlite, keep: soon}]\n", 1, 43, "keep"),
                 ("agents: {tls: {}}\n", 1, 10, "tls")):
             self.check("fettled", text, line, column, word)
 

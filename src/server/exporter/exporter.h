@@ -124,6 +124,10 @@ struct ft_exporter_type {
     /* Send once. A negative result is RETRY for each row about which nothing was said. */
     int (*send)(void *self, const struct ft_rows *in, struct rn_slice body,
                 struct ft_answer *answer, rn_time deadline);
+    /* Chores between two sends, in steps so small that the next send hardly waits: called after a
+     * successful open, then *ret_pause (a span; RN_FOREVER: never again) after the end of the call
+     * before. NULL: there are none. 0, or -Exxx with the reason, which is logged. */
+    int (*tend)(void *self, rn_time *ret_pause, struct ft_text_error *reterr);
     /* Comes once after an open that succeeded. */
     void (*close)(void *self);
 };

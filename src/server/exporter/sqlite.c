@@ -9,12 +9,14 @@
  * told, a crash of the machine perhaps the last transactions, and never the file.
  *
  * The key begins with the time and there is no second index: rows arrive in that order, so inserts
- * stay at the end of the tree.
+ * stay at the end of the tree, and what is too old is at its beginning: it is deleted from there in
+ * small transactions between the sends, and the pages that become free are given back.
  */
 #include "exporter/types.h"
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include <sqlite3.h>
 
@@ -24,16 +26,26 @@
 
 #include "exporter/path.h"
 
+#define SWEEP_ROWS  500 /* deleted at a time: some milliseconds */
+#define SWEEP_PAGES 256 /* given back at a time */
+#define SWEEP_AGAIN (20 * RN_MS)
+#define SWEEP_PAUSE (60 * RN_S)
+
 struct self {
     struct ft_sqlite_settings settings;
     sqlite3 *db; /* NULL: closed */
     sqlite3_stmt *insert;
+    sqlite3_stmt *expire;
 };
+
+#define KEEP_MAX (INT64_C(3650) * 86400 * RN_S)
 
 const struct ft_option ft_sqlite_options[] = {
     FT_EXPORTER_OPTIONS(ft_sqlite_settings, "sqlite", "true"),
     {"path", FT_STRING, offsetof(struct ft_sqlite_settings, path), .def = "metrics.db",
      .help = "the database, relative to the data directory"},
+    {"keep", FT_DURATION, offsetof(struct ft_sqlite_settings, keep), .max = KEEP_MAX,
+     .help = "rows older than that are deleted; absent: none"},
     {0},
 };
 
@@ -66,6 +78,12 @@ static const char insert_sql[] = "INSERT OR IGNORE INTO process_metrics (agent_i
                                  " cpu_usage_rate, mem_usage, send_lines) VALUES (?1, ?2, ?3, ?4, "
                                  "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
+/* The oldest first: a walk from the beginning of the tree. */
+static const char expire_sql[] =
+    "DELETE FROM process_metrics WHERE (timestamp, agent_id, boot_id, seq) IN ("
+    "SELECT timestamp, agent_id, boot_id, seq FROM process_metrics WHERE timestamp < ?1"
+    " ORDER BY timestamp, agent_id, boot_id, seq LIMIT ?2)";
+
 /* What a person has to do about it. NULL: nothing, it passes by itself. */
 static const char *error_remedy(sqlite3 *db, int rc)
 {
@@ -96,8 +114,10 @@ static const char *error_remedy(sqlite3 *db, int rc)
 static void disconnect(struct self *self)
 {
     (void)sqlite3_finalize(self->insert);
+    (void)sqlite3_finalize(self->expire);
     (void)sqlite3_close_v2(self->db);
     self->insert = NULL;
+    self->expire = NULL;
     self->db = NULL;
 }
 
@@ -123,6 +143,9 @@ static int connect_at(struct self *self, const char *path)
         rc = sqlite3_exec(self->db, setup_sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v3(self->db, insert_sql, -1, SQLITE_PREPARE_PERSISTENT, &self->insert,
+                                NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v3(self->db, expire_sql, -1, SQLITE_PREPARE_PERSISTENT, &self->expire,
                                 NULL);
     return rc;
 }
@@ -271,6 +294,61 @@ static int sqlite_send(void *arg, const struct ft_rows *in, struct rn_slice body
     return -EIO;
 }
 
+/* ---- what is too old ---- */
+
+static int64_t wall_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Delete some rows from before `limit_ms`. Returns SQLITE_OK, or what went wrong. */
+static int rows_expire(struct self *self, int64_t limit_ms, int *ret_n)
+{
+    int rc = sqlite3_bind_int64(self->expire, 1, limit_ms);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int(self->expire, 2, SWEEP_ROWS);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(self->expire);
+    *ret_n = rc == SQLITE_DONE ? sqlite3_changes(self->db) : 0;
+    (void)sqlite3_reset(self->expire);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Files that were made without auto_vacuum keep their pages, and use them again. */
+static void pages_give_back(struct self *self)
+{
+    char sql[64];
+
+    (void)snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", SWEEP_PAGES);
+    (void)sqlite3_exec(self->db, sql, NULL, NULL, NULL);
+}
+
+/* One transaction of SWEEP_ROWS: while there is more, it soon comes again. Somebody else who writes
+ * is no error: later, then. */
+static int sqlite_tend(void *arg, rn_time *ret_pause, struct ft_text_error *reterr)
+{
+    struct self *self = arg;
+    int n = 0;
+
+    *ret_pause = self->settings.keep ? SWEEP_PAUSE : RN_FOREVER;
+    if (!self->settings.keep || !self->db || file_moved(self))
+        return 0;
+    int rc = rows_expire(self, wall_ms() - self->settings.keep / RN_MS, &n);
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY) {
+        error_text(self, rc, reterr);
+        return -EIO;
+    }
+    if (n > 0)
+        pages_give_back(self);
+    if (n == SWEEP_ROWS)
+        *ret_pause = SWEEP_AGAIN;
+    return 0;
+}
+
 static void sqlite_close(void *arg)
 {
     disconnect(arg);
@@ -289,5 +367,6 @@ const struct ft_exporter_type ft_exporter_sqlite = {
              .retry_max = 2 * RN_S},
     .open = sqlite_open,
     .send = sqlite_send,
+    .tend = sqlite_tend,
     .close = sqlite_close,
 };

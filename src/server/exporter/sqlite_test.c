@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -191,6 +192,101 @@ TEST(a_full_disk_holds_everything_and_passes_when_there_is_space)
     db = reader_open(rig_path("disk/metrics.db"));
     EQ(atol(query(db, "SELECT count(*) FROM process_metrics")), sent);
     STREQ(query(db, "PRAGMA integrity_check"), "ok");
+    EQ(sqlite3_close(db), SQLITE_OK);
+    rig_free(g);
+}
+
+/* ---- keep ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Samples first, first + 1, ... that were taken so long ago. */
+static void send_aged(struct rig *g, uint64_t first, size_t n, int64_t age_ms)
+{
+    static struct ft_sample samples[2000];
+
+    rig_forget(g);
+    for (size_t i = 0; i < n; i++) {
+        samples[i] = rig_sample(first + i);
+        samples[i].timestamp_ms = now_ms() - age_ms;
+    }
+    rig_add(g, samples, n);
+    OK(rig_send(g, RN_FOREVER));
+}
+
+static struct rig *rig_keeping(rn_time keep)
+{
+    const struct ft_sqlite_settings settings = {
+        .head = {.name = "local"}, .path = "metrics.db", .keep = keep};
+    struct rig *g = rig_new(&ft_exporter_sqlite, &settings);
+
+    OK(rig_open(g));
+    return g;
+}
+
+TEST(rows_that_are_too_old_are_deleted_in_small_steps)
+{
+    ALLOW_SQLITE();
+    struct rig *g = rig_keeping(3600 * RN_S);
+    sqlite3 *db;
+    rn_time pause;
+    long left, steps = 0;
+
+    send_aged(g, 1, 1200, 2 * 3600 * 1000);
+    send_aged(g, 2001, 10, 1000);
+    db = reader_open(rig_path("metrics.db"));
+    do {
+        OK(ft_exporter_sqlite.tend(g->self, &pause, &g->error));
+        steps++;
+        left = atol(query(db, "SELECT count(*) FROM process_metrics"));
+        EQ(left, steps < 3 ? 1210 - 500 * steps : 10);
+        if (left > 10)
+            TRUE(pause < RN_S);
+    } while (left > 10);
+    OK(ft_exporter_sqlite.tend(g->self, &pause, &g->error));
+    EQ(steps, 3);
+    TRUE(pause >= RN_S && pause != RN_FOREVER);
+    EQ(sqlite3_close(db), SQLITE_OK);
+    rig_free(g);
+}
+
+TEST(without_keep_nothing_is_ever_deleted)
+{
+    ALLOW_SQLITE();
+    struct rig *g = rig_keeping(0);
+    sqlite3 *db;
+    rn_time pause = 0;
+
+    send_aged(g, 1, 10, INT64_C(1000) * 86400 * 1000);
+    OK(ft_exporter_sqlite.tend(g->self, &pause, &g->error));
+    EQ(pause, RN_FOREVER);
+    db = reader_open(rig_path("metrics.db"));
+    STREQ(query(db, "SELECT count(*) FROM process_metrics"), "10");
+    EQ(sqlite3_close(db), SQLITE_OK);
+    rig_free(g);
+}
+
+TEST(the_space_of_deleted_rows_is_given_back)
+{
+    ALLOW_SQLITE();
+    struct rig *g = rig_keeping(3600 * RN_S);
+    sqlite3 *db;
+    rn_time pause;
+
+    for (uint64_t i = 0; i < 5; i++)
+        send_aged(g, 1 + 2000 * i, 2000, 2 * 3600 * 1000);
+    db = reader_open(rig_path("metrics.db"));
+    const long before = atol(query(db, "PRAGMA page_count"));
+    do
+        OK(ft_exporter_sqlite.tend(g->self, &pause, &g->error));
+    while (pause < RN_S);
+    TRUE(atol(query(db, "PRAGMA page_count")) < before / 4);
     EQ(sqlite3_close(db), SQLITE_OK);
     rig_free(g);
 }

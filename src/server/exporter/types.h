@@ -7,6 +7,7 @@
 struct ft_sqlite_settings {
     struct ft_exporter_head head;
     const char *path; /* relative to the data directory */
+    int64_t keep;     /* ns; rows older than that are deleted; 0: none */
 };
 extern const struct ft_option ft_sqlite_options[];
 extern const struct ft_exporter_type ft_exporter_sqlite;

@@ -282,6 +282,24 @@ TASK_TEST(one_that_hangs_slows_neither_the_offers_nor_the_others)
 
 /* ---- Batching ------------------------------------------------------------------------------- */
 
+SIM_TEST(chores_are_done_at_their_pace_while_idle_and_while_gathering, 10)
+{
+    struct fixture *x = fixture_new(1);
+
+    x->specs[0].type = &fake_slow_type;
+    x->fakes[0].tend_pause = 4 * RN_S;
+    start(x);
+    OK(rn_sleep(rn_after(41 * RN_S)));
+    TRUE(atomic_load(&x->fakes[0].tended) >= 10 && atomic_load(&x->fakes[0].tended) <= 12);
+    fake_offer(x->fanout, 1, 1); /* waits for 10 s */
+    OK(rn_sleep(rn_after(9 * RN_S)));
+    EQ(atomic_load(&x->fakes[0].sends), 0);
+    TRUE(atomic_load(&x->fakes[0].tended) >= 12);
+    TASK_UNTIL(idle(x, 0));
+    EQ(atomic_load(&x->fakes[0].sends), 1);
+    finish(x);
+}
+
 SIM_TEST(a_send_is_due_by_count_or_by_age, 10)
 {
     struct fixture *x = fixture_new(1);

@@ -40,7 +40,8 @@ struct ft_lane {
     bool stopping;
     unsigned failures; /* in a row */
     uint64_t random;
-    rn_time log_trouble_at, log_rejected_at; /* not before */
+    rn_time tend_at; /* when the exporter's chores are due */
+    rn_time log_trouble_at, log_rejected_at, log_chores_at; /* not before */
     uint64_t rejected_unlogged;
 
     /* any thread, lock-free */

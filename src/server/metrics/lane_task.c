@@ -132,6 +132,25 @@ static int lane_pause(struct ft_lane *l, rn_time pause)
     return 0;
 }
 
+/* ---- Chores --------------------------------------------------------------------------------- */
+
+/* Do the exporter's chores if they are due. 0, -ECANCELED. */
+static int lane_tend(struct ft_lane *l)
+{
+    struct ft_text_error why = {0};
+    rn_time pause;
+
+    if (l->stopping || rn_loop_now() < l->tend_at)
+        return 0;
+    int r = ft_outlet_tend(l->outlet, &pause, &why);
+    if (r == -ECANCELED)
+        return r;
+    l->tend_at = pause == RN_FOREVER ? RN_FOREVER : rn_after(pause);
+    if (r < 0 && log_is_due(&l->log_chores_at))
+        log_warn("exporter cannot tidy up", LOG_STR("exporter", l->name), LOG_STR("why", why.text));
+    return 0;
+}
+
 /* ---- Gathering ------------------------------------------------------------------------------ */
 
 static void gather_item(struct ft_lane *l, const struct ft_lane_item *it)
@@ -144,7 +163,7 @@ static void gather_item(struct ft_lane *l, const struct ft_lane_item *it)
     ft_shipment_add(l->shipment, it->batch, it->since);
 }
 
-/* Wait for one more. 1: there is one; 0: no more is to be waited for; -ECANCELED. */
+/* Wait for one more. 1: there is one; 2: look again; 0: no more is to be waited for; -ECANCELED. */
 static int gather_wait(struct ft_lane *l, struct ft_lane_item *it, rn_time deadline)
 {
     struct rn_case c[] = {RN_CASE_RECV(l->rx, it), RN_CASE_RECV(l->stop_rx, NULL)};
@@ -154,7 +173,12 @@ static int gather_wait(struct ft_lane *l, struct ft_lane_item *it, rn_time deadl
         return 1;
     if (r != -EAGAIN || l->stopping)
         return 0;
-    r = rn_select_at(RN_WAIT_IDLE(), c, 2, deadline);
+    const bool chores_first = l->tend_at < deadline;
+    r = rn_select_at(RN_WAIT_IDLE(), c, 2, chores_first ? l->tend_at : deadline);
+    if (r == -ETIMEDOUT && chores_first) {
+        r = lane_tend(l);
+        return r < 0 ? r : 2;
+    }
     if (r == 0 && c[0].result == 0)
         return 1;
     if (r >= 0)
@@ -302,6 +326,8 @@ int ft_lane_main(void *arg)
         r = lane_gather(l);
         if (r == 0)
             r = lane_deliver(l);
+        if (r == 0)
+            r = lane_tend(l);
     }
     shipment_abandon(l);
     rn_rx_closep(&l->rx); /* its destructor drops what is still in the channel */

@@ -76,6 +76,8 @@ struct call {
     struct ft_shipment *shipment; /* likewise; NULL but for a send */
     rn_time deadline;
     bool                 needs_people; /* open said so */
+    rn_time pause; /* of a tend, with its result */
+    int result;
     struct ft_text_error why;
 };
 
@@ -191,6 +193,32 @@ int ft_outlet_send(struct ft_outlet *o, struct ft_shipment *s, rn_time deadline)
     ft_answer_reset(&s->answer, s->n_rows);
     ft_answer_all(&s->answer, FT_VERDICT_RETRY, "no memory");
     return 0;
+}
+
+static int tend_fn(void *arg)
+{
+    struct call *c = arg;
+
+    c->result = c->outlet->type->tend(c->outlet->self, &c->pause, &c->why);
+    return 0;
+}
+
+#define TEND_MEMORY_PAUSE (60 * RN_S)
+
+int ft_outlet_tend(struct ft_outlet *o, rn_time *ret_pause, struct ft_text_error *reterr)
+{
+    *ret_pause = o->type->tend ? TEND_MEMORY_PAUSE : RN_FOREVER;
+    if (!o->type->tend)
+        return 0;
+    CLEANUP(call_freep) struct call *c = call_new(o);
+    int r = c ? call_run(&c, tend_fn, RN_FOREVER) : -ENOMEM;
+    if (r < 0) {
+        ft_text_error_set(reterr, "%s", strerrordesc_np(-r));
+        return r;
+    }
+    *ret_pause = c->pause;
+    *reterr = c->why;
+    return c->result;
 }
 
 static int close_fn(void *arg)

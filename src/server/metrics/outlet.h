@@ -30,12 +30,15 @@ int ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir,
                   struct ft_outlet **ret);
 struct ft_outlet *ft_outlet_unref(struct ft_outlet *o); /* returns NULL */
 
-/* All three suspend; -ECANCELED: given up. */
+/* All suspend; -ECANCELED: given up. */
 /* -EACCES: a person has to do something; -EIO: another failure. */
 int ft_outlet_open(struct ft_outlet *o, struct ft_text_error *reterr);
 /* 0: the shipment's answer tells; a failure of the call itself is in the answer too. -ECANCELED:
  * the shipment may only be let go of. */
 int ft_outlet_send(struct ft_outlet *o, struct ft_shipment *s, rn_time deadline);
+/* What the exporter's tend() said. *ret_pause is set also then; RN_FOREVER where there are no chores.
+ */
+int ft_outlet_tend(struct ft_outlet *o, rn_time *ret_pause, struct ft_text_error *reterr);
 int ft_outlet_close(struct ft_outlet *o, rn_time deadline);
 
 /* A call that was given up is still running. */

@@ -1,5 +1,6 @@
 #include "metrics/testing.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 static int fake_open(void *arg, struct ft_text_error *reterr)
@@ -103,6 +104,15 @@ static int fake_send(void *arg, const struct ft_rows *in, struct rn_slice body,
     return temper == FAKE_HALF ? -ECONNRESET : 0;
 }
 
+static int fake_tend(void *arg, rn_time *ret_pause, struct ft_text_error *reterr)
+{
+    struct fake *f = ((struct fake_settings *)arg)->fake;
+
+    *ret_pause = f->tend_pause ? f->tend_pause : RN_FOREVER;
+    ft_text_error_set(reterr, "the fake has too much to do");
+    return atomic_fetch_add(&f->tended, 1) % 2 ? -EIO : 0;
+}
+
 const struct ft_exporter_type fake_type = {
     .name = "fake",
     .summary = "for tests",
@@ -115,6 +125,7 @@ const struct ft_exporter_type fake_type = {
              .retry_max = 2 * RN_S},
     .open = fake_open,
     .send = fake_send,
+    .tend = fake_tend,
     .close = fake_close,
 };
 
@@ -130,6 +141,7 @@ const struct ft_exporter_type fake_slow_type = {
              .retry_max = 2 * RN_S},
     .open = fake_open,
     .send = fake_send,
+    .tend = fake_tend,
     .close = fake_close,
 };
 
@@ -145,6 +157,7 @@ const struct ft_exporter_type fake_late_type = {
              .retry_max = 2 * RN_S},
     .open = fake_open,
     .send = fake_send,
+    .tend = fake_tend,
     .close = fake_close,
 };
 

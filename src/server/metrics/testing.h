@@ -33,6 +33,8 @@ struct fake {
     _Atomic uint64_t sends, rows, stored, opened, closed, biggest;
     _Atomic rn_time first_at, last_at; /* of sends */
     rn_time retry_after;
+    rn_time tend_pause; /* 0: no chores */
+    _Atomic uint64_t tended;
     uint64_t random;
     bool has[FAKE_SEQ_MAX]; /* by seq, whoever's it is */
 };
