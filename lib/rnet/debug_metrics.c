@@ -50,6 +50,7 @@ static void collect_tasks(const struct rn_stats *s, struct rnet_metrics *m)
     put(m, "reason", "sleep", s->parks_sleep);
     put(m, "reason", "fd", s->parks_fd);
     put(m, "reason", "scope", s->parks_scope);
+    put(m, "reason", "sync", s->parks_sync);
     put(m, "reason", "blocking", s->parks_blocking);
 }
 

@@ -19,6 +19,16 @@ const char *rn_wait_name(enum rn_wait_kind wait)
         return "IO wait";
     case RN_WAIT_SCOPE:
         return "scope wait";
+    case RN_WAIT_MUTEX:
+        return "sync.Mutex.Lock";
+    case RN_WAIT_SEM:
+        return "semacquire";
+    case RN_WAIT_GROUP:
+        return "sync.WaitGroup.Wait";
+    case RN_WAIT_ONCE:
+        return "once wait";
+    case RN_WAIT_ONESHOT:
+        return "one-shot wait";
     case RN_WAIT_BLOCKING:
         return "blocking call";
     }

@@ -165,6 +165,7 @@ struct rn__task {
     /* the task itself */
     struct list opened; /* scopes to close when it ends */
     uint32_t fds;       /* first record that it owns, + 1 */
+    uint32_t n_mutexes; /* that it holds */
     unsigned n_shields;
     rn_time shields[RN__SHIELDS_MAX];
 
@@ -226,6 +227,9 @@ struct rn__scope {
     bool timed;
     struct rn_timer timer;
     uint32_t next_free;
+
+    /* rt->syncs' lock */
+    uint32_t syncs; /* first record that was opened in it, + 1 */
 };
 
 int rn__scope_make(struct rn_runtime *rt, struct rn__scope *parent, uint64_t opener, unsigned flags,
@@ -238,6 +242,15 @@ void rn__scope_cancel(struct rn__scope *s);
 int rn__scope_join(struct rn__scope *s, uint32_t gen, struct rn__task *t);
 void rn__scope_part(struct rn__scope *s, struct rn__task *t, int result);
 void rn__scopes_close_opened(struct rn__task *t);
+
+/* ---- sync.c, mutex.c ------------------------------------------------------------------------- */
+
+struct rn__syncs;
+int rn__syncs_open(struct rn__syncs **ret_syncs);
+void rn__syncs_close(struct rn__syncs *all);
+void rn__syncs_close_scope(struct rn__scope *scope);
+/* What a task that ends still holds. */
+void rn__mutexes_abandon(struct rn__task *t);
 
 /* ---- fd.c ------------------------------------------------------------------------------------ */
 
@@ -399,6 +412,7 @@ struct rn_runtime {
     struct rn__worker *workers; /* array */
     struct rn__chans *chans;
     struct rn__pool *pool;
+    struct rn__syncs *syncs;
     struct rn__scope *root;
 
     /* any thread */

@@ -228,6 +228,8 @@ static int runtime_fill(struct rn_runtime *rt, const struct rn_options *o)
     if (r < 0)
         return r;
     r = rn__pool_open(rt, &rt->pool);
+    if (r == 0)
+        r = rn__syncs_open(&rt->syncs);
     if (r < 0)
         return r;
     return rn__chans_open(rt->number, &rt->chans);
@@ -241,6 +243,7 @@ static void runtime_empty(struct rn_runtime *rt)
         rn__loop_close(&rt->workers[0].loop);
     if (rt->pool)
         rn__pool_free(rt->pool);
+    rn__syncs_close(rt->syncs);
     free(rt->workers);
     rn__stacks_close(&rt->stacks);
     arrays_close(rt);
@@ -389,6 +392,8 @@ void rn_stats(const struct rn_runtime *rt, struct rn_stats *ret_stats)
     s->parks_sleep = c->parks[RN_WAIT_SLEEP];
     s->parks_fd = c->parks[RN_WAIT_FD_READ] + c->parks[RN_WAIT_FD_WRITE];
     s->parks_scope = c->parks[RN_WAIT_SCOPE];
+    for (unsigned kind = RN_WAIT_MUTEX; kind <= RN_WAIT_ONESHOT; kind++)
+        s->parks_sync += c->parks[kind];
     s->parks_blocking = c->parks[RN_WAIT_BLOCKING];
     s->scopes = atomic_load(&rt->scopes_open);
     s->fds = atomic_load(&rt->fds_open);

@@ -75,6 +75,7 @@ void rn__scope_free(struct rn__scope *s)
 {
     struct rn_runtime *rt = s->rt;
 
+    rn__syncs_close_scope(s);
     if (s->timed)
         rn__wheel_disarm(&rt->workers[0].loop.wheel, &s->timer);
     rn__lock(rt, &rt->tree);

@@ -120,6 +120,8 @@ static void task_main(void *arg)
     t->result = t->fn(t->arg);
 
     rn__scopes_close_opened(t);
+    if (t->n_mutexes)
+        rn__mutexes_abandon(t);
     if (t->fds)
         rn__fds_close_list(t->home->rt, &t->fds);
     rn__ends_close_owner(rn__task_owner(t));

@@ -41,7 +41,7 @@ struct rn_stats {
     uint64_t tasks_running, tasks_runnable, tasks_parked;
     uint64_t tasks_started, tasks_leaked, tasks_suspect;
     uint64_t endpoints, endpoints_unowned, channels, scopes, fds, timers;
-    uint64_t parks_chan, parks_select, parks_sleep, parks_fd, parks_scope, parks_blocking;
+    uint64_t parks_chan, parks_select, parks_sleep, parks_fd, parks_scope, parks_sync, parks_blocking;
     uint64_t worker_stalls, stale_events, listeners_paused;
     uint64_t blocking_threads, blocking_queued;
     uint64_t stack_bytes; /* of stacks mapped to tasks, touched or not */

@@ -1,0 +1,92 @@
+/* What mutex.c, semaphore.c, group.c, once.c and oneshot.c share: records with a lock, a value and
+ * a queue of tasks.
+ *
+ *      handle {slot, gen} -> rn__sync (an array that lasts as long as the runtime)
+ *
+ * A record is opened in a scope and goes with it, so a task of the scope never meets one that was
+ * taken away; whoever else comes with a handle gets -EPERM, with an old one -EBADF. The queue is
+ * first in, first out. Who serves a waiter claims it (see internal.h) under the record's lock and
+ * hands over what it waited for in the same moment: nobody who comes later can be faster.
+ *
+ * Generations are odd while a record is open and even while it is free.
+ */
+#pragma once
+
+#include "core.h"
+
+enum rn__sync_kind {
+    RN__SYNC_MUTEX,
+    RN__SYNC_SEM,
+    RN__SYNC_GROUP,
+    RN__SYNC_ONCE,
+    RN__SYNC_ONESHOT,
+};
+
+/* A handle of any kind: all of them have this shape. */
+struct rn__sync_ref {
+    uint32_t slot, gen;
+};
+#define RN__SYNC_REF(handle) ((struct rn__sync_ref){(handle).slot, (handle).gen})
+
+/* One wait of one task; lies on its stack. */
+struct rn__sync_waiter {
+    struct rn__sync_waiter *next, *prev; /* the record's lock; then the list of the claimed */
+    struct rn__key key;
+    uint64_t owner; /* of the waiting task */
+    uint64_t want;  /* units of a semaphore */
+    int result;     /* written by who claimed, before rn__ready() */
+    _Atomic bool queued;
+};
+
+struct rn__sync {
+    struct rn_lock lock;
+
+    /* the lock; atomic for those who look from outside */
+    _Atomic uint32_t gen;
+    _Atomic uint8_t kind;
+    _Atomic uint64_t scope;   /* owner word */
+    _Atomic uint64_t holder;  /* who has locked it, who runs it; 0: nobody */
+    _Atomic uint64_t version; /* grows with every change that may help a waiter */
+
+    /* the lock */
+    uint64_t value;
+    int result;
+    struct rn__sync_waiter *first, *last;
+    const struct rn_site *site;
+
+    /* the lock of the array: neighbours in the scope's list, + 1; `next` links free ones, too */
+    uint32_t next, prev;
+};
+
+/* The claimed, to be woken when the lock is released. */
+struct rn__sync_woken {
+    struct rn__sync_waiter *first, *last;
+};
+
+/* Record `index`, from 1; NULL past the last. */
+struct rn__sync *rn__sync_at(const struct rn_runtime *rt, uint32_t index);
+/* 0, -EPERM (not a task of the scope), -EBADF (no such scope), -ENOMEM. */
+int rn__sync_open(const struct rn_site *site, struct rn_scope scope, enum rn__sync_kind kind,
+                  uint64_t value, struct rn__sync_ref *ret_ref);
+/* Wakes its waiters with -EBADF. 0, -EPERM, -EBADF. */
+int rn__sync_close(struct rn__sync_ref ref, enum rn__sync_kind kind);
+/* 0 with the record locked, else -EPERM or -EBADF. */
+int rn__sync_lock(struct rn__sync_ref ref, enum rn__sync_kind kind, struct rn__sync **ret_sync);
+/* Unlock and wake the claimed. */
+void rn__sync_unlock(struct rn__sync *s, struct rn__sync_woken *woken);
+/* Unlock and wait to be served: its result, -ETIMEDOUT, -ECANCELED, -EBADF. */
+int rn__sync_wait_unlock(const struct rn_site *site, enum rn_wait_kind kind, struct rn__sync *s,
+                         struct rn__sync_ref ref, uint64_t want, rn_time deadline);
+/* The first in the queue that still waits; the others are thrown out. */
+struct rn__sync_waiter *rn__sync_first_locked(struct rn__sync *s);
+/* Take one out and compete for it; false: it is busy waking up. */
+bool rn__sync_serve_locked(struct rn__sync *s, struct rn__sync_waiter *w, int result,
+                           struct rn__sync_woken *woken);
+void rn__sync_serve_all_locked(struct rn__sync *s, int result, struct rn__sync_woken *woken);
+/* For a call with a deadline, before it looks: lets others run when the budget is used up.
+ * -ECANCELED, -EPERM (no task). */
+int rn__sync_begin(rn_time deadline);
+static inline void rn__sync_changed(struct rn__sync *s)
+{
+    atomic_fetch_add_explicit(&s->version, 1, memory_order_relaxed);
+}
