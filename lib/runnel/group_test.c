@@ -6,7 +6,8 @@
 
 struct job {
     struct rn_group group;
-    int done, seen;
+    _Atomic int done;
+    int seen;
 };
 
 static int does(void *arg)

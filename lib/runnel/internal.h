@@ -142,6 +142,15 @@ void rn__owner_text(const struct rn_runtime *rt, uint64_t owner, char *buf, size
 /* The public record of a view, with the verdict of the last leak check. */
 void rn__task_info(const struct rn_runtime *rt, const struct rn__task_view *v,
                    struct rn_task_info *ret_info);
+/* A mutex, semaphore, ... as a waiter's handle finds it. Whoever holds it alone can serve; where
+ * `holder` is 0, any task of the scope. */
+struct rn__sync_view {
+    uint64_t holder, scope; /* owner words */
+    uint64_t version;       /* grows with every change that may help a waiter */
+    const struct rn_site *site;
+};
+bool rn__sync_view(const struct rn_runtime *rt, uint32_t slot, uint32_t gen,
+                   struct rn__sync_view *ret_view);
 /* One past the highest id or slot in use so far. Slots count from 0 here, without the runtime's
  * number. */
 uint32_t rn__tasks_end(const struct rn_runtime *rt);

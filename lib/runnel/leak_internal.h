@@ -14,13 +14,15 @@ struct rn__leak_task {
     const struct rn_site *born, *site;
     enum rn_wait_kind     kind;
     uint32_t              scope, wait_scope; /* wait_scope: NIL if it waits for none */
+    struct rn__sync_view  sync;              /* what it waits on, if that is one */
     bool                  parked, live, told;
     bool                  idle, suspect; /* nobody serves it; and too many wait so, or for too long */
     rn_time               since;
     uint32_t              edges;  /* first, NIL */
     uint32_t              recs;   /* first that it holds */
     uint32_t              opened; /* first scope that it opened */
-    uint32_t              next_waiter; /* of the same scope */
+    uint32_t              next_waiter; /* of the same scope, task or record's scope */
+    uint32_t              waiters;     /* first that waits for what this task holds */
 };
 
 /* A wait on one end-point: served by the other direction of its channel. */
@@ -50,6 +52,7 @@ struct rn__leak_scope {
     uint64_t owner; /* 0: free */
     uint64_t opener;
     uint32_t parent, next_opened, recs, waiters;
+    uint32_t sync_waiters; /* on a record that was opened in it */
     bool timed, inside, direct, held; /* a live task in it or inside; in it; its opener is live */
 };
 
@@ -66,6 +69,12 @@ struct rn__leak_pass {
                        looked at */
     size_t                   n_todo;
 };
+
+/* Does it wait on a record of sync.c? */
+static inline bool rn__leak_sync(const struct rn__leak_task *t)
+{
+    return t->kind >= RN_WAIT_MUTEX && t->kind <= RN_WAIT_ONESHOT;
+}
 
 static inline bool rn__leak_dead(const struct rn__leak_task *t)
 {

@@ -8,12 +8,15 @@
  * - one that waits to receive, if somebody live holds a sender;
  * - one that waits on an end-point which a scope owns, if a task of that scope is live: that may
  *   close the end-point;
- * - one that waits for a scope, if a task of that scope is live.
+ * - one that waits for a scope, if a task of that scope is live;
+ * - one that waits for a mutex, or for who does what is done once, if its holder is live;
+ * - one that waits on a semaphore, a wait group or a one-shot, if somebody live may use it: a task
+ *   in its scope or inside it, or the one that opened the scope.
  *
  * Holders: a live task for its own; for those of a scope any live task in it or inside it, and the
  * task that opened it; a channel for what is in its buffer, if somebody live can receive there;
  * loops, connections and owners that we don't know always. The rest is dead. A cancel doesn't count
- * as help: what only a cancel can wake does nothing any more.
+ * as help, nor the close of a mutex: what only these can wake does nothing any more.
  *
  * Nothing is stopped meanwhile. Being dead is stable, so the check runs twice: in the second pass
  * every task whose epoch changed, that was no candidate in the first, or whose channels' versions
@@ -131,6 +134,11 @@ static bool wait_is_external(const struct rn__task_view *v)
     case RN_WAIT_CHAN_RECV:
     case RN_WAIT_SELECT:
     case RN_WAIT_SCOPE:
+    case RN_WAIT_MUTEX:
+    case RN_WAIT_SEM:
+    case RN_WAIT_GROUP:
+    case RN_WAIT_ONCE:
+    case RN_WAIT_ONESHOT:
         return v->deadline != RN_FOREVER || (v->wait.site && v->wait.site->idle);
     default:
         return true;
@@ -147,6 +155,7 @@ static int task_read(struct rn__leak_pass *p, uint32_t id)
                                 .opened = NIL,
                                 .wait_scope = NIL,
                                 .next_waiter = NIL,
+                                .waiters = NIL,
                                 .scope = NIL};
     if (!rn__task_view(p->rt, id, &v))
         return 0;
@@ -166,6 +175,8 @@ static int task_read(struct rn__leak_pass *p, uint32_t id)
     t->site = v.wait.site;
     if (t->kind == RN_WAIT_SCOPE)
         t->wait_scope = v.wait.slot & RN__END_MASK;
+    else if (rn__leak_sync(t))
+        r = !rn__sync_view(p->rt, v.wait.slot, v.wait.gen, &t->sync);
     else if (t->kind == RN_WAIT_SELECT)
         r = cases_add(p, &v);
     else
@@ -179,8 +190,8 @@ static void scope_read(struct rn__leak_pass *p, uint32_t slot)
 {
     struct rn__scope_view v;
 
-    p->scopes[slot] =
-        (struct rn__leak_scope){.parent = NIL, .next_opened = NIL, .recs = NIL, .waiters = NIL};
+    p->scopes[slot] = (struct rn__leak_scope){
+        .parent = NIL, .next_opened = NIL, .recs = NIL, .waiters = NIL, .sync_waiters = NIL};
     if (!rn__scope_view(p->rt, slot, &v))
         return;
     p->scopes[slot].owner = v.owner;
@@ -225,6 +236,34 @@ static uint32_t *owner_list(struct rn__leak_pass *p, uint64_t owner)
     }
 }
 
+/* Where the wait of a task on a record is linked: at who holds it, else at its scope. NULL: at
+ * nobody we know. */
+static uint32_t *sync_list(struct rn__leak_pass *p, const struct rn__leak_task *t)
+{
+    uint64_t by = t->sync.holder ? t->sync.holder : t->sync.scope;
+    uint32_t id = rn__owner_id(by), slot = id & RN__END_MASK;
+
+    if (rn__owner_kind(by) == RN__OWNER_TASK)
+        return id < p->n_tasks && p->tasks[id].owner == by ? &p->tasks[id].waiters : NULL;
+    return slot < p->n_scopes && p->scopes[slot].owner == by ? &p->scopes[slot].sync_waiters : NULL;
+}
+
+static void waiters_link(struct rn__leak_pass *p)
+{
+    for (uint32_t i = 0; i < p->n_tasks; i++) {
+        struct rn__leak_task *t = &p->tasks[i];
+        uint32_t *list = NULL;
+        if (t->wait_scope < p->n_scopes)
+            list = &p->scopes[t->wait_scope].waiters;
+        else if (t->parked && rn__leak_sync(t))
+            list = sync_list(p, t);
+        if (list) {
+            t->next_waiter = *list;
+            *list = i;
+        }
+    }
+}
+
 static void pass_link(struct rn__leak_pass *p)
 {
     for (uint32_t i = 0; i < p->n_recs; i++) {
@@ -254,13 +293,7 @@ static void pass_link(struct rn__leak_pass *p)
         s->next_opened = p->tasks[id].opened;
         p->tasks[id].opened = i;
     }
-    for (uint32_t i = 0; i < p->n_tasks; i++) {
-        struct rn__leak_task *t = &p->tasks[i];
-        if (t->wait_scope >= p->n_scopes)
-            continue;
-        t->next_waiter = p->scopes[t->wait_scope].waiters;
-        p->scopes[t->wait_scope].waiters = i;
-    }
+    waiters_link(p);
 }
 
 static int pass_read(struct rn__leak_pass *p)
@@ -314,8 +347,16 @@ static void chan_spread(struct rn__leak_pass *p, const struct rn__leak_chan *c, 
         rec_live(p, &p->recs[r]);
 }
 
+static void waiters_live(struct rn__leak_pass *p, uint32_t first)
+{
+    for (uint32_t w = first; w != NIL; w = p->tasks[w].next_waiter)
+        task_live(p, w);
+}
+
+/* What is the scope's can be used by somebody live: end-points, and records. */
 static void scope_recs_live(struct rn__leak_pass *p, const struct rn__leak_scope *s, bool may_close)
 {
+    waiters_live(p, s->sync_waiters);
     for (uint32_t r = s->recs; r != NIL; r = p->recs[r].next_of_owner) {
         rec_live(p, &p->recs[r]);
         for (uint32_t e = may_close ? p->recs[r].edges : NIL; e != NIL; e = p->edges[e].next_of_rec)
@@ -325,6 +366,7 @@ static void scope_recs_live(struct rn__leak_pass *p, const struct rn__leak_scope
 
 static void task_spread(struct rn__leak_pass *p, const struct rn__leak_task *t)
 {
+    waiters_live(p, t->waiters);
     for (uint32_t r = t->recs; r != NIL; r = p->recs[r].next_of_owner)
         rec_live(p, &p->recs[r]);
     for (uint32_t s = t->opened; s != NIL; s = p->scopes[s].next_opened) {
@@ -335,8 +377,7 @@ static void task_spread(struct rn__leak_pass *p, const struct rn__leak_task *t)
     }
     if (t->scope < p->n_scopes && !p->scopes[t->scope].direct) {
         p->scopes[t->scope].direct = true;
-        for (uint32_t w = p->scopes[t->scope].waiters; w != NIL; w = p->tasks[w].next_waiter)
-            task_live(p, w);
+        waiters_live(p, p->scopes[t->scope].waiters);
     }
     for (uint32_t s = t->scope; s < p->n_scopes && !p->scopes[s].inside; s = p->scopes[s].parent) {
         p->scopes[s].inside = true;
@@ -363,7 +404,7 @@ static bool task_confirmed(const struct rn__leak_pass *p, const struct rn__leak_
     if (!before)
         return true;
     if (id >= before->n_tasks || before->tasks[id].live || before->tasks[id].owner != t->owner ||
-        before->tasks[id].epoch != t->epoch)
+        before->tasks[id].epoch != t->epoch || before->tasks[id].sync.version != t->sync.version)
         return false;
     for (uint32_t e = t->edges; e != NIL; e = p->edges[e].next_of_task) {
         uint32_t c = p->edges[e].chan;
@@ -381,7 +422,9 @@ static void pass_seed(struct rn__leak_pass *p, const struct rn__leak_pass *befor
             continue;
         bool unknown = t->kind == RN_WAIT_SCOPE && t->parked &&
                        (t->wait_scope >= p->n_scopes || !p->scopes[t->wait_scope].owner);
-        if (!t->parked || unknown || rn__leak_scope_timed(p, t->scope) || !task_confirmed(p, before, i))
+        unknown = unknown || (t->parked && rn__leak_sync(t) && !sync_list(p, t));
+        if (!t->parked || unknown || rn__leak_scope_timed(p, t->scope) ||
+            !task_confirmed(p, before, i))
             task_live(p, i);
     }
     for (uint32_t i = 0; i < p->n_recs; i++) {

@@ -1,4 +1,5 @@
-/* The leak report: one line for each group of tasks with the same verdict, wait site and spawn site.
+/* The leak report: one line for each group of tasks with the same verdict, wait site and spawn
+ * site.
  *
  * Of the dead it tells the chain of one of them: what it waits for, who holds that, what the holder
  * waits for, until somebody waits for itself or for the first. Of suspects it tells who holds what
@@ -8,7 +9,7 @@
 
 #include <string.h>
 
-#define NIL       RN__NIL
+#define NIL RN__NIL
 #define CHAIN_MAX 8
 #define HOLDERS_MAX 4
 
@@ -55,6 +56,14 @@ static const struct rn__leak_task *chain_step(const struct rn__leak_pass *p,
             fprintf(out, " <- its scope's task");
         return member;
     }
+    if (rn__leak_sync(t)) {
+        fprintf(out, " <- what was opened at %s:%d, held by", site_file(t->sync.site),
+                site_line(t->sync.site));
+        if (rn__owner_kind(t->sync.holder) == RN__OWNER_TASK)
+            return &p->tasks[rn__owner_id(t->sync.holder)];
+        fprintf(out, " a scope");
+        return NULL;
+    }
     const struct rn__leak_rec *r = holder_of(p, t);
     if (!r)
         return NULL;
@@ -96,7 +105,8 @@ unsigned rn__leak_mark(struct rn__leak_pass *p, uint32_t first)
 
     for (uint32_t i = first; i < p->n_tasks; i++) {
         struct rn__leak_task *other = &p->tasks[i];
-        if (rn__leak_verdict(other) == verdict && other->site == t->site && other->born == t->born) {
+        if (rn__leak_verdict(other) == verdict && other->site == t->site &&
+            other->born == t->born) {
             other->told = true;
             count++;
         }

@@ -608,3 +608,96 @@ TEST(one_that_waits_longer_than_leak_age_is_suspect_unless_it_says_why)
     OK(rn_run(&(const struct rn_options){.leaks = RN_LEAKS_IGNORE, .leak_age = 500 * RN_MS},
               old_waits, NULL));
 }
+
+/* ---- Mutexes and their kind ------------------------------------------------------------------ */
+
+struct locks {
+    struct rn_mutex first, second;
+    struct rn_group held; /* both hold their first one */
+};
+
+static int locks_both(void *arg)
+{
+    const struct locks *l = arg;
+
+    OK(rn_mutex_lock(l->first, RN_FOREVER));
+    OK(rn_group_done(l->held));
+    OK(rn_group_wait(l->held, RN_FOREVER));
+    return rn_mutex_lock(l->second, RN_FOREVER);
+}
+
+LEAK_TEST(two_tasks_that_lock_in_opposite_orders_are_dead)
+{
+    struct locks a, b;
+    SCOPE(s);
+    OK(rn_mutex_open(rn_scope_self(), &a.first));
+    OK(rn_mutex_open(rn_scope_self(), &a.second));
+    OK(rn_group_open(rn_scope_self(), 2, &a.held));
+    b = (struct locks){a.second, a.first, a.held};
+    OK(rn_go(s, locks_both, &a, NULL, 0));
+    OK(rn_go(s, locks_both, &b, NULL, 0));
+    EQ(dead(), 0);
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(2);
+    TRUE(strstr(text, "sync.Mutex.Lock at leak_test.c"));
+    TRUE(strstr(text, "again"));
+    OK(rn_mutex_close(a.first)); /* as misuse ends it, so would a cancel */
+}
+
+static int holds_and_sleeps(void *arg)
+{
+    const struct locks *l = arg;
+
+    OK(rn_mutex_lock(l->first, RN_FOREVER));
+    return rn_sleep(RN_FOREVER);
+}
+
+static int locks_first(void *arg)
+{
+    const struct locks *l = arg;
+
+    return rn_mutex_lock(l->first, RN_FOREVER);
+}
+
+LEAK_TEST(a_task_that_waits_for_a_mutex_is_live_while_its_holder_is)
+{
+    struct locks l;
+    SCOPE(s);
+    OK(rn_mutex_open(s, &l.first));
+    OK(rn_go(s, holds_and_sleeps, &l, NULL, 0));
+    OK(rn_yield());
+    OK(rn_go(s, locks_first, &l, NULL, 0));
+    TASK_UNTIL(tasks_parked() == 2);
+    EQ(dead(), 0);
+}
+
+static int waits_alone(void *arg)
+{
+    struct rn_group group;
+    struct rn_scope s;
+
+    (void)arg;
+    OK(rn_scope_open(0, &s));
+    OK(rn_group_open(s, 1, &group));
+    return rn_group_wait(group, RN_FOREVER);
+}
+
+static int waits_shared(void *arg)
+{
+    const struct rn_oneshot *shot = arg;
+
+    return rn_oneshot_wait(*shot, RN_FOREVER);
+}
+
+LEAK_TEST(a_wait_that_nobody_live_can_end_is_dead_and_one_that_somebody_can_is_not)
+{
+    struct rn_oneshot shot;
+    SCOPE(s);
+    OK(rn_oneshot_open(rn_scope_self(), &shot));
+    OK(rn_go(s, waits_shared, &shot, NULL, 0)); /* this very task may set it */
+    OK(rn_go(s, waits_alone, NULL, NULL, 0));
+    TASK_UNTIL(tasks_parked() == 2);
+    CLEANUP(freep) char *text = report(1);
+    TRUE(strstr(text, "sync.WaitGroup.Wait at leak_test.c"));
+    OK(rn_oneshot_set(shot));
+}

@@ -63,8 +63,9 @@ SIM_TEST(no_order_lets_two_tasks_into_a_mutex, 200)
 
 struct hog {
     struct rn_mutex m;
-    bool stop;
-    uint64_t locks, locks_at_wait, locks_at_turn;
+    _Atomic bool stop;
+    _Atomic uint64_t locks;
+    uint64_t locks_at_wait, locks_at_turn;
 };
 
 static int hogs(void *arg)

@@ -6,7 +6,7 @@
 
 struct room {
     struct rn_sem sem;
-    int inside, most;
+    _Atomic int inside, most;
 };
 
 static int visits(void *arg)
@@ -45,7 +45,7 @@ struct taker {
     struct rn_sem sem;
     uint32_t units;
     rn_time deadline;
-    int *order, *n;
+    _Atomic int *order, *n;
     int name;
 };
 
@@ -61,7 +61,7 @@ static int takes(void *arg)
 
 TASK_TEST(who_wants_much_is_not_overtaken_by_who_wants_little)
 {
-    int order[3] = {0}, n = 0;
+    _Atomic int order[3] = {0}, n = 0;
     struct rn_scope s;
     struct rn_sem sem;
 
@@ -90,7 +90,7 @@ TASK_TEST(who_wants_much_is_not_overtaken_by_who_wants_little)
 
 TASK_TEST(who_gives_up_lets_those_behind_it_have_what_is_free)
 {
-    int order[3] = {0}, n = 0;
+    _Atomic int order[3] = {0}, n = 0;
     struct rn_scope s;
     struct rn_sem sem;
 

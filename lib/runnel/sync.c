@@ -94,6 +94,20 @@ void rn__sync_unlock(struct rn__sync *s, struct rn__sync_woken *woken)
     }
 }
 
+bool rn__sync_view(const struct rn_runtime *rt, uint32_t slot, uint32_t gen,
+                   struct rn__sync_view *ret_view)
+{
+    const struct rn__sync *s = rn__sync_at(rt, slot & RN__SLOT_MASK);
+
+    if (!s || atomic_load(&s->gen) != gen)
+        return false;
+    ret_view->holder = atomic_load(&s->holder);
+    ret_view->scope = atomic_load(&s->scope);
+    ret_view->site = atomic_load(&s->site);
+    ret_view->version = atomic_load(&s->version);
+    return atomic_load(&s->gen) == gen;
+}
+
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static void scope_link_locked(struct rn_runtime *rt, struct rn__scope *scope, uint32_t index)
@@ -175,7 +189,7 @@ int rn__sync_open(const struct rn_site *site, struct rn_scope handle, enum rn__s
     s->value = value;
     s->result = 0;
     s->first = s->last = NULL;
-    s->site = site;
+    atomic_store(&s->site, site);
     atomic_store(&s->kind, (uint8_t)kind);
     atomic_store(&s->scope, rn__scope_word(scope));
     atomic_store(&s->holder, 0);

@@ -47,12 +47,12 @@ struct rn__sync {
     _Atomic uint64_t scope;   /* owner word */
     _Atomic uint64_t holder;  /* who has locked it, who runs it; 0: nobody */
     _Atomic uint64_t version; /* grows with every change that may help a waiter */
+    const struct rn_site *_Atomic site;
 
     /* the lock */
     uint64_t value;
     int result;
     struct rn__sync_waiter *first, *last;
-    const struct rn_site *site;
 
     /* the lock of the array: neighbours in the scope's list, + 1; `next` links free ones, too */
     uint32_t next, prev;
