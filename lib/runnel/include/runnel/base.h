@@ -9,7 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define RN_API extern "C" __attribute__((visibility("default")))
+#else
 #define RN_API __attribute__((visibility("default")))
+#endif
 
 /* Nanoseconds of CLOCK_MONOTONIC (of the virtual clock in `sim`). A deadline is absolute: RN_FOREVER waits without
  * end, 0 and anything in the past only looks. */

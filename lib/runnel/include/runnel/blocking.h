@@ -2,6 +2,10 @@
  *
  * A class belongs to one user (the store, one exporter, dns): what one user's calls wait for never holds up another's.
  * With max_threads 1 the jobs of a class never overlap and run in the order in which they were given.
+ *
+ * Unless said otherwise:
+ * Owner: of a class, whoever opened it; one that is never closed goes with the runtime.
+ * From:  a task of the runtime in which the class was opened.
  */
 #pragma once
 
@@ -9,11 +13,14 @@
 
 struct rn_class;
 
-/* Open: 0, -EINVAL (0 or more than 256 threads, or no runtime), -ENOMEM. From a task or a callback. Who forgets to close a
- * class leaves it to the runtime's end.
- * Close: suspends until its jobs have ended, abandoned ones too (not a cancellation point); a call that comes meanwhile is
- * -EINVAL, one that comes later is a use after free. From a task of the same runtime. */
-RN_API int  rn_class_open(const char *name, unsigned max_threads, struct rn_class **ret_class);
+/* Open a class.
+ * Suspends: no.
+ * Returns:  0, -EINVAL (0 or more than 256 threads, or no runtime), -ENOMEM.
+ * From:     a task or a callback. */
+RN_API int rn_class_open(const char *name, unsigned max_threads, struct rn_class **ret_class);
+
+/* Close one; a call with it that comes meanwhile is -EINVAL, one that comes later is a use after free.
+ * Suspends: until its jobs have ended, abandoned ones too; not a cancellation point. */
 RN_API void rn_class_close(struct rn_class *c);
 RN_API void rn_class_closep(struct rn_class **c);
 
@@ -22,6 +29,7 @@ RN_API void rn_class_closep(struct rn_class **c);
  * Suspends: until fn returned. A cancelled caller whose job is still queued takes it back (-ECANCELED, fn never ran); a job
  * that has started is waited for, since `arg` may lie on the caller's stack.
  * Returns:  what fn returned, -ECANCELED, -ENOMEM, -EPERM (no task), -EINVAL (the class is being closed).
+ * Owner:    `arg` stays the caller's.
  * fn runs on a plain thread: it may take a rn_lock and post to a loop, but use no task, channel or descriptor of the runtime.
  * Deep C libraries may be called: pool threads have stacks of 1 MiB.
  */

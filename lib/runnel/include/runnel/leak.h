@@ -7,7 +7,12 @@
  *
  * Suspect is a hint: tasks that wait without a deadline on end-points whose peers' holders have not used theirs since the wait
  * began, if at least 100 wait so at one place (wait site and spawn site), or one has for longer than rn_options.leak_age. A wait
- * that is idle by design says so at its site (RN_WAIT_IDLE) and is never meant. */
+ * that is idle by design says so at its site (RN_WAIT_IDLE) and is never meant.
+ *
+ * Unless said otherwise:
+ * Suspends: no.
+ * Owner:    of the runtime, its rn_run(): the caller sees to it that it lives; texts last as long as the process.
+ * From:     anywhere. */
 #pragma once
 
 #include <stdio.h>
@@ -35,14 +40,18 @@ struct rn_task_info {
     int                   fd;   /* number of the descriptor that it waits for, or -1 */
 };
 
-/* Call fn for each task of `rt`, from any thread, without stopping anything: each record is consistent in itself. Stops when fn
+/* Call fn for each task of `rt`, without stopping anything: each record is consistent in itself. Stops when fn
  * returns false. */
 RN_API void        rn_tasks_each(const struct rn_runtime *rt, bool (*fn)(void *arg, const struct rn_task_info *info), void *arg);
-RN_API const char *rn_wait_name(enum rn_wait_kind wait); /* "chan send", "select", "IO wait", ... (Go's words) */
+
+/* Returns: Go's word for it: "chan send", "select", "IO wait", ... */
+RN_API const char *rn_wait_name(enum rn_wait_kind wait);
 
 /* Count the dead of `rt` (the suspects are in rn_stats()) and write one line for each group of either to `out` (may be NULL).
- * From any thread; only other checks are waited for. -ENOMEM, -EBUSY (another check takes too long). */
+ * Only other checks are waited for.
+ * Returns: their number, -ENOMEM, -EBUSY (another check takes too long). */
 RN_API int rn_leak_check(struct rn_runtime *rt, FILE *out);
 /* The same by the runtime's policy, for whoever looks every few seconds: a group is told once, on stderr, in the life of the
- * runtime (warn), the first dead one aborts (abort), nothing is said (ignore). */
+ * runtime (warn), the first dead one aborts (abort), nothing is said (ignore).
+ * Returns: as rn_leak_check(). */
 RN_API int rn_leak_watch(struct rn_runtime *rt);

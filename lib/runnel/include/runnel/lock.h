@@ -1,6 +1,12 @@
 /* A short lock for plain data that several workers touch: a few dozen instructions, never held over anything that suspends, blocks
- * or calls back. Tasks, callbacks, blocking jobs and plain threads may take it. (Between tasks that may wait, use a
- * channel.) Uncontended it costs one atomic exchange each way. */
+ * or calls back. (Between tasks that may wait, use a
+ * channel.) Uncontended it costs one atomic exchange each way. Zero-initialised
+ * is free.
+ *
+ * Unless said otherwise:
+ * Suspends: no; the thread spins, then sleeps, until it is free.
+ * Owner:    the caller's memory, with nothing to close.
+ * From:     anywhere: task, callback, blocking job, plain thread. */
 #pragma once
 
 #ifndef __cplusplus

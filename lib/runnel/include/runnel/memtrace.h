@@ -5,6 +5,11 @@
  *
  * One line on stderr per pool and turn in which it grew or was trimmed, so a burst is one line. Costs a
  * load per change while it is off.
+ *
+ * Unless said otherwise:
+ * Suspends: no.
+ * Owner:    the pool, whose memory the record lies in.
+ * From:     the thread of the pool's loop; elsewhere nothing is traced.
  */
 #pragma once
 
@@ -18,6 +23,6 @@ struct rn_memtrace {
     uint64_t        grown, trimmed; /* items since the last line */
 };
 
-/* Items came from the system, or went back to it. From the pool's loop; elsewhere nothing is traced. */
+/* Items came from the system, or went back to it. */
 RN_API void rn_memtrace_grown(struct rn_memtrace *trace, uint64_t n);
 RN_API void rn_memtrace_trimmed(struct rn_memtrace *trace, uint64_t n);

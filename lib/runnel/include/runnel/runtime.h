@@ -4,6 +4,11 @@
  *     int main(void) { return rn_run(NULL, app, NULL) < 0; }
  *
  * Several runtimes can live in one process, each started by rn_run() on a thread of its own.
+ *
+ * Unless said otherwise:
+ * Suspends: no.
+ * Owner:    of a runtime, its rn_run(): it lives until that returns.
+ * From:     anywhere.
  */
 #pragma once
 
@@ -30,13 +35,13 @@ struct rn_options {
  */
 RN_API int rn_run(const struct rn_options *options, int (*main_fn)(void *arg), void *arg);
 
-/* The runtime of the calling task or callback; NULL on a plain thread. */
+/* Returns: the runtime of the calling task or callback; NULL on a plain thread. */
 RN_API struct rn_runtime *rn_runtime_self(void);
 
-/* As in its options. */
+/* Returns: as in its options. */
 RN_API const char *rn_runtime_name(const struct rn_runtime *rt);
 
-/* Numbers of a runtime, from any thread, without a lock. Each is a snapshot of its own. */
+/* Numbers of a runtime. */
 struct rn_stats {
     uint64_t tasks_running, tasks_runnable, tasks_parked;
     uint64_t tasks_started, tasks_leaked, tasks_suspect;
@@ -46,4 +51,5 @@ struct rn_stats {
     uint64_t blocking_threads, blocking_queued;
     uint64_t stack_bytes; /* of stacks mapped to tasks, touched or not */
 };
+/* Read them without a lock: each is a snapshot of its own. */
 RN_API void rn_stats(const struct rn_runtime *rt, struct rn_stats *ret_stats);

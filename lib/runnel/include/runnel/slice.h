@@ -1,4 +1,11 @@
-/* A slice is a view of bytes that somebody else owns. */
+/* A slice is a view of bytes that somebody else owns.
+ *
+ * Unless said otherwise:
+ * Suspends: no.
+ * Returns:  what its name says, and never an error.
+ * Owner:    of the bytes, whoever owned them before.
+ * From:     anywhere.
+ */
 #pragma once
 
 #include <string.h>
@@ -14,12 +21,14 @@ struct rn_slice {
 
 static inline struct rn_slice rn_slice(const void *data, size_t len)
 {
-    return (struct rn_slice){(const uint8_t *)data, len};
+    struct rn_slice s = {(const uint8_t *)data, len};
+
+    return s;
 }
 
 static inline struct rn_slice rn_slice_str(const char *s)
 {
-    return (struct rn_slice){(const uint8_t *)s, s ? strlen(s) : 0};
+    return rn_slice(s, s ? strlen(s) : 0);
 }
 
 static inline bool rn_slice_eq(struct rn_slice a, struct rn_slice b)
@@ -35,5 +44,7 @@ static inline bool rn_slice_eq_str(struct rn_slice a, const char *s)
 /* The part from `from` on; empty when `from` lies behind the end. */
 static inline struct rn_slice rn_slice_from(struct rn_slice s, size_t from)
 {
-    return from >= s.len ? (struct rn_slice){s.data + s.len, 0} : (struct rn_slice){s.data + from, s.len - from};
+    size_t skip = from < s.len ? from : s.len;
+
+    return rn_slice(s.data + skip, s.len - skip);
 }

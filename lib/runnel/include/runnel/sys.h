@@ -2,6 +2,12 @@
  *
  * Each wrapper counts (call, errno), retries nothing, and turns errno into -errno while still in the wrapper. Tests may make a
  * call fail: RN_FAULT=accept4:EMFILE:0.01 or rn_fault_set(). The counters are per thread and summed on reading.
+ *
+ * Unless said otherwise:
+ * Suspends: no; the thread blocks where the system call does, so give them non-blocking descriptors.
+ * Returns:  what the system call does, or -errno.
+ * Owner:    of every descriptor, the caller.
+ * From:     anywhere.
  */
 #pragma once
 
@@ -32,10 +38,12 @@ enum rn_syscall {
 struct rn_sys_count {
     uint64_t calls, zeros, timed, time_ns, errors[RN_SYS_ERRNO_MAX];
 };
+/* Returns: "recv". */
 RN_API const char *rn_sys_name(enum rn_syscall call);
-/* As the kernel calls it, and strace prints it: "recvfrom". */
+/* Returns: as the kernel calls it, and strace prints it: "recvfrom". */
 RN_API const char *rn_sys_kernel_name(enum rn_syscall call);
-RN_API void        rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX]);
+/* The counts so far, of all threads. */
+RN_API void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX]);
 
 /* Let `call` fail with -error: `times` times from now on (< 0: always, 0: off), on every thread. For tests. */
 RN_API void rn_fault_set(enum rn_syscall call, int error, int64_t times);
