@@ -93,14 +93,16 @@ void rn__mutexes_abandon(struct rn__task *t)
     for (uint32_t i = 1; t->n_mutexes > 0 && (s = rn__sync_at(rt, i)); i++) {
         struct rn__sync_woken woken = {0};
 
-        if (atomic_load(&s->holder) != self || atomic_load(&s->kind) != RN__SYNC_MUTEX)
+        if (atomic_load(&s->holder) != self)
             continue;
         rn__lock(rt, &s->lock);
-        s->value = ABANDONED;
-        atomic_store(&s->holder, 0);
-        rn__sync_changed(s);
-        rn__sync_serve_all_locked(s, -EOWNERDEAD, &woken);
+        if (atomic_load(&s->holder) == self && atomic_load(&s->kind) == RN__SYNC_MUTEX) {
+            s->value = ABANDONED;
+            atomic_store(&s->holder, 0);
+            rn__sync_changed(s);
+            rn__sync_serve_all_locked(s, -EOWNERDEAD, &woken);
+            t->n_mutexes--;
+        }
         rn__sync_unlock(s, &woken);
-        t->n_mutexes--;
     }
 }
