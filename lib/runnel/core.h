@@ -164,6 +164,7 @@ struct rn__task {
 
     /* the task itself */
     struct list opened; /* scopes to close when it ends */
+    struct rn__local *locals;
     uint32_t fds;       /* first record that it owns, + 1 */
     uint32_t n_mutexes; /* that it holds */
     unsigned n_shields;
@@ -251,6 +252,13 @@ void rn__syncs_close(struct rn__syncs *all);
 void rn__syncs_close_scope(struct rn__scope *scope);
 /* What a task that ends still holds. */
 void rn__mutexes_abandon(struct rn__task *t);
+
+/* ---- local.c, signal.c ----------------------------------------------------------------------- */
+
+void rn__locals_end(struct rn__task *t);
+/* The process has one reader for each signal. 0, -EBUSY. */
+int rn__signals_claim(uint64_t signals);
+void rn__signals_yield(uint64_t signals);
 
 /* ---- fd.c ------------------------------------------------------------------------------------ */
 

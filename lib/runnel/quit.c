@@ -11,6 +11,10 @@
 
 #include <runnel/trace.h>
 
+#include "core.h"
+
+#define SIGQUIT_BIT (UINT64_C(1) << (SIGQUIT - 1))
+
 static struct {
     pthread_mutex_t lock; /* of start and stop */
     bool started;
@@ -72,7 +76,7 @@ int rn_quit_dump_start(const struct rn_runtime *rt)
     int r = 0;
 
     pthread_mutex_lock(&quit.lock);
-    if (quit.started) {
+    if (quit.started || rn__signals_claim(SIGQUIT_BIT) < 0) {
         r = -EBUSY;
     } else {
         atomic_store(&quit.stopping, false);
@@ -81,6 +85,8 @@ int rn_quit_dump_start(const struct rn_runtime *rt)
         r = -pthread_create(&quit.thread, NULL, quit_main, (void *)(uintptr_t)rt);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         quit.started = r == 0;
+        if (r < 0)
+            rn__signals_yield(SIGQUIT_BIT);
     }
     pthread_mutex_unlock(&quit.lock);
     return r;
@@ -94,6 +100,7 @@ void rn_quit_dump_stop(void)
         pthread_kill(quit.thread, SIGQUIT);
         pthread_join(quit.thread, NULL);
         quit.started = false;
+        rn__signals_yield(SIGQUIT_BIT);
     }
     pthread_mutex_unlock(&quit.lock);
 }

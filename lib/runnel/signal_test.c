@@ -49,3 +49,69 @@ TASK_TEST(a_cancel_ends_the_wait_for_a_signal)
     ERR(rn_scope_wait(s), ECANCELED);
     OK(rn_scope_close(s));
 }
+
+/* ---- as a channel ---------------------------------------------------------------------------- */
+
+static void set_of(sigset_t *set, int a, int b)
+{
+    sigemptyset(set);
+    sigaddset(set, a);
+    sigaddset(set, b);
+}
+
+TASK_TEST(signals_come_from_a_channel_beside_other_things)
+{
+    struct rn_signal sig = {0};
+    struct rn_scope s;
+    struct rn_tx tx;
+    struct rn_rx signals, other;
+    sigset_t set;
+    int n = 0, seen = 0;
+
+    set_of(&set, SIGUSR1, SIGUSR2);
+    OK(rn_signals_block(&set));
+    OK(rn_scope_open(0, &s));
+    OK(rn_signal_open(s, &set, &signals));
+    OK(rn_chan_open(sizeof(int), 1, &tx, &other));
+    OK(rn_tx_try_send(tx, &n));
+    OK(kill(getpid(), SIGUSR1));
+    OK(kill(getpid(), SIGUSR2));
+    for (int i = 0; i < 3; i++) {
+        struct rn_case c[] = {RN_CASE_RECV(signals, &sig), RN_CASE_RECV(other, &n)};
+        int chosen = rn_select(c, 2, RN_FOREVER);
+        OK(chosen);
+        OK(c[chosen].result);
+        seen += chosen == 0 ? sig.number : 1000;
+        if (chosen == 0)
+            EQ(sig.pid, getpid());
+    }
+    EQ(seen, SIGUSR1 + SIGUSR2 + 1000);
+    OK(rn_scope_close(s));
+    ERR(rn_rx_recv(signals, &sig, RN_FOREVER), EPIPE);
+}
+
+TASK_TEST(a_signal_has_one_reader_in_the_process)
+{
+    struct rn_scope s, t;
+    struct rn_rx a, b;
+    sigset_t set, other;
+
+    set_of(&set, SIGUSR1, SIGUSR2);
+    set_of(&other, SIGUSR2, SIGHUP);
+    ERR(rn_signal_open(rn_scope_self(), &set, &a), EINVAL); /* not blocked */
+    OK(rn_signals_block(&set));
+    OK(rn_signals_block(&other));
+    OK(rn_scope_open(0, &s));
+    OK(rn_scope_open(0, &t));
+    OK(rn_signal_open(s, &set, &a));
+    ERR(rn_signal_open(t, &other, &b), EBUSY);
+    OK(rn_scope_close(s)); /* gives them back */
+    OK(rn_signal_open(t, &other, &b));
+    OK(rn_scope_close(t));
+    ERR(rn_signal_open(t, &set, &a), EBADF);
+    OK(rn_scope_open(0, &s)); /* and a failure has claimed nothing */
+    OK(rn_signal_open(s, &set, &a));
+    sigemptyset(&set);
+    ERR(rn_signal_open(s, &set, &b), EINVAL);
+    OK(rn_scope_close(s));
+}

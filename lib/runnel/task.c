@@ -120,6 +120,7 @@ static void task_main(void *arg)
     t->result = t->fn(t->arg);
 
     rn__scopes_close_opened(t);
+    rn__locals_end(t);
     if (t->n_mutexes)
         rn__mutexes_abandon(t);
     if (t->fds)
