@@ -1,11 +1,5 @@
 /* Channels among real threads: the locks, the claims and the order of their touches, under a race
- * detector.
- *
- * The scheduler is replaced by the smallest thing that keeps internal.h's promises: a task is a
- * thread, a park waits on its semaphore, a claim is the CAS on its word. So every interleaving that
- * several workers can bring about happens here, and more. This executable links the files of
- * channels and nothing else of runnel.
- */
+ * detector; see threads_testing.h. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,20 +11,11 @@
 #include <harness/test.h>
 
 #include "channel.h"
+#include "threads_testing.h"
 
-/* ---- A scheduler in a hundred lines ---------------------------------------------------------- */
+/* ---- What channels want of a runtime --------------------------------------------------------- */
 
-enum { THREADS_MAX = 32 };
-
-static struct {
-    _Atomic uint64_t word; /* epoch << 16 | winner */
-    _Atomic uint32_t woken; /* for race detectors that don't know sem_clockwait() */
-    sem_t            wake;
-} threads[THREADS_MAX];
 static struct rn__chans *chans;
-static _Thread_local uint32_t self_id;
-static _Thread_local uint64_t self_random;
-
 struct rn_runtime *rn__rt(void)
 {
     return (struct rn_runtime *)threads; /* anything but NULL */
@@ -39,10 +24,6 @@ struct rn__chans *rn__chans_of(const struct rn_runtime *rt)
 {
     (void)rt;
     return chans;
-}
-uint64_t rn__owner_self(void)
-{
-    return rn__owner(RN__OWNER_TASK, self_id, 1);
 }
 bool rn__owner_serves_self(uint64_t owner)
 {
@@ -63,40 +44,9 @@ uint64_t rn__loop_owner(const struct rn_loop *loop)
     (void)loop;
     return 0;
 }
-bool rn__cancelled(void)
-{
-    return false;
-}
-void rn__budget(void)
-{
-}
-uint32_t rn_task_id(void)
-{
-    return self_id;
-}
-uint32_t rn__random(uint32_t n)
-{
-    self_random = self_random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(self_random >> 33) % n;
-}
-rn_time rn_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * RN_S + t.tv_nsec;
-}
 rn_time rn_loop_now(void)
 {
     return 0;
-}
-void *rn__reserve(size_t size)
-{
-    return calloc(1, size);
-}
-void rn__unreserve(void *p, size_t size)
-{
-    (void)size;
-    free(p);
 }
 struct rn__leaks *rn__leaks_open(void)
 {
@@ -112,81 +62,26 @@ uint64_t rn__leaks_count(const struct rn__leaks *leaks, enum rn__leak_verdict ve
     return 0;
 }
 
-void rn_lock_acquire(struct rn_lock *lock)
-{
-    for (uint32_t free_word = 0; !atomic_compare_exchange_weak_explicit(
-             &lock->word, &free_word, 1, memory_order_acquire, memory_order_relaxed);
-         free_word = 0)
-        sched_yield();
-}
-void rn_lock_release(struct rn_lock *lock)
-{
-    atomic_store_explicit(&lock->word, 0, memory_order_release);
-}
-
-struct rn__key rn__wait_begin(void)
-{
-    uint64_t epoch = (atomic_load(&threads[self_id].word) >> 16) + 1;
-    atomic_store(&threads[self_id].word, epoch << 16 | RN__WIN_OPEN);
-    return (struct rn__key){self_id, epoch};
-}
-bool rn__open(struct rn__key key)
-{
-    return atomic_load(&threads[key.id].word) == (key.epoch << 16 | RN__WIN_OPEN);
-}
-bool rn__claim(struct rn__key key, unsigned winner)
-{
-    uint64_t open = key.epoch << 16 | RN__WIN_OPEN;
-    return atomic_compare_exchange_strong(&threads[key.id].word, &open, key.epoch << 16 | winner);
-}
-void rn__ready(uint32_t id)
-{
-    atomic_fetch_add(&threads[id].woken, 1);
-    sem_post(&threads[id].wake);
-}
-
-unsigned rn__park(const struct rn__wait *what, rn_time deadline, bool uncancellable)
-{
-    struct rn__key key = {self_id, atomic_load(&threads[self_id].word) >> 16};
-    const struct timespec until = {deadline / RN_S, deadline % RN_S};
-    int r = 0;
-
-    (void)what, (void)uncancellable;
-    if (deadline != RN_FOREVER) {
-        while ((r = sem_clockwait(&threads[self_id].wake, CLOCK_MONOTONIC, &until)) < 0 &&
-               errno == EINTR)
-            ;
-        if (r < 0 && rn__claim(key, RN__WIN_TIMER))
-            return RN__WIN_TIMER;
-    }
-    if (deadline == RN_FOREVER || r < 0) {
-        while (sem_wait(&threads[self_id].wake) < 0)
-            ;
-    }
-    (void)atomic_load(&threads[self_id].woken);
-    return (unsigned)(atomic_load(&threads[self_id].word) & 0xffff);
-}
-
 /* ---- The program ----------------------------------------------------------------------------- */
 
 enum { CHANS = 3, ACTORS = 6, VALUES = 20000, FREE = 0, KEPT, SENT, RECEIVED, EVICTED, DESTROYED };
 
 struct value {
-    uint32_t     number, actor;
+    uint32_t number, actor;
     struct rn_tx reply; /* travels along, mostly {0} */
 };
 
-static _Atomic uint8_t  fate[ACTORS * VALUES + 1];
+static _Atomic uint8_t fate[ACTORS * VALUES + 1];
 static _Atomic uint32_t
     leftovers; /* end-points that came with a value and were closed by its receiver */
 
 struct actor {
-    pthread_t    thread;
-    uint32_t     id;
-    bool         sends, select_only;
+    pthread_t thread;
+    uint32_t id;
+    bool sends, select_only;
     struct rn_tx tx[CHANS];
     struct rn_rx rx[CHANS];
-    uint32_t     last[ACTORS + 1][CHANS];
+    uint32_t last[ACTORS + 1][CHANS];
 };
 
 static void fate_set(uint32_t number, uint8_t from, uint8_t to)
@@ -356,8 +251,8 @@ TEST(threads_lose_nothing_and_double_nothing)
 struct shared_end {
     struct rn_tx tx;
     struct rn_rx rx;
-    uint32_t     id;
-    _Atomic int  taken;
+    uint32_t id;
+    _Atomic int taken;
 };
 
 static void *shared_user(void *arg)
