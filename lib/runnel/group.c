@@ -23,51 +23,46 @@ int rn_group_close(struct rn_group group)
 
 int rn_group_add(struct rn_group group, uint32_t n)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_lock(RN__SYNC_REF(group), RN__SYNC_GROUP, &s);
+    struct rn__sync_call call;
+    int r = rn__sync_lock(&call, RN__SYNC_REF(group), RN__SYNC_GROUP);
 
     if (r < 0)
         return r;
-    if (s->value + n > UINT32_MAX)
+    if (call.sync->value + n > UINT32_MAX)
         r = -EOVERFLOW;
     else
-        s->value += n;
-    rn__sync_unlock(s, &woken);
+        call.sync->value += n;
+    rn__sync_unlock(&call);
     return r;
 }
 
 int rn_group_done(struct rn_group group)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_lock(RN__SYNC_REF(group), RN__SYNC_GROUP, &s);
+    struct rn__sync_call call;
+    int r = rn__sync_lock(&call, RN__SYNC_REF(group), RN__SYNC_GROUP);
 
     if (r < 0)
         return r;
-    if (s->value == 0) {
+    if (call.sync->value == 0) {
         r = -EINVAL;
     } else {
-        rn__sync_changed(s);
-        if (--s->value == 0)
-            rn__sync_serve_all_locked(s, 0, &woken);
+        rn__sync_changed(call.sync);
+        if (--call.sync->value == 0)
+            rn__sync_serve_all_locked(&call, 0);
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     return r;
 }
 
 int rn_group_wait_at(const struct rn_site *site, struct rn_group group, rn_time deadline)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_begin(deadline);
+    struct rn__sync_call call;
+    int r = rn__sync_lock_waiting(&call, RN__SYNC_REF(group), RN__SYNC_GROUP, deadline);
 
-    if (r == 0)
-        r = rn__sync_lock(RN__SYNC_REF(group), RN__SYNC_GROUP, &s);
     if (r < 0)
         return r;
-    if (s->value > 0)
-        return rn__sync_wait_unlock(site, RN_WAIT_GROUP, s, RN__SYNC_REF(group), 0, deadline);
-    rn__sync_unlock(s, &woken);
+    if (call.sync->value > 0)
+        return rn__sync_wait_unlock(&call, site, RN_WAIT_GROUP, RN__SYNC_REF(group), 0, deadline);
+    rn__sync_unlock(&call);
     return 0;
 }

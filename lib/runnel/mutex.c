@@ -30,79 +30,79 @@ int rn_mutex_close(struct rn_mutex mutex)
 
 int rn_mutex_lock_at(const struct rn_site *site, struct rn_mutex mutex, rn_time deadline)
 {
-    struct rn__sync_woken woken = {0};
-    uint64_t holder;
-    struct rn__sync *s;
-    int r = rn__sync_begin(deadline);
+    const struct rn__sync_ref ref = RN__SYNC_REF(mutex);
+    struct rn__sync_call call;
+    uint64_t self, holder;
+    int r = rn__sync_lock_waiting(&call, ref, RN__SYNC_MUTEX, deadline);
 
-    if (r == 0)
-        r = rn__sync_lock(RN__SYNC_REF(mutex), RN__SYNC_MUTEX, &s);
     if (r < 0)
         return r;
-    holder = atomic_load_explicit(&s->holder, memory_order_relaxed);
-    if (s->value == ABANDONED) {
+    self = rn__task_owner(call.task);
+    holder = rn__sync_holder(call.sync);
+    if (call.sync->value == ABANDONED) {
         r = -EOWNERDEAD;
-    } else if (holder == rn__owner_self()) {
+    } else if (holder == self) {
         r = -EDEADLK;
     } else if (holder) {
-        r = rn__sync_wait_unlock(site, RN_WAIT_MUTEX, s, RN__SYNC_REF(mutex), 0, deadline);
+        r = rn__sync_wait_unlock(&call, site, RN_WAIT_MUTEX, ref, 0, deadline);
         if (r == 0)
-            rn__task_self()->n_mutexes++;
+            call.task->n_mutexes++;
         return r;
     } else {
-        atomic_store_explicit(&s->holder, rn__owner_self(), memory_order_relaxed);
-        rn__sync_changed(s);
-        rn__task_self()->n_mutexes++;
+        rn__sync_holder_set(call.sync, self);
+        call.task->n_mutexes++;
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     return r;
+}
+
+/* To the first that still waits, else to nobody. */
+static void hand_over_locked(struct rn__sync_call *call)
+{
+    struct rn__sync_waiter *w;
+    uint64_t next = 0;
+
+    while (!next && (w = call->sync->first)) {
+        next = w->owner;
+        if (!rn__sync_serve_locked(call, w, 0))
+            next = 0;
+    }
+    rn__sync_holder_set(call->sync, next);
 }
 
 int rn_mutex_unlock(struct rn_mutex mutex)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync_waiter *w;
-    uint64_t next = 0;
-    struct rn__sync *s;
-    int r = rn__sync_lock(RN__SYNC_REF(mutex), RN__SYNC_MUTEX, &s);
+    struct rn__sync_call call;
+    int r = rn__sync_lock(&call, RN__SYNC_REF(mutex), RN__SYNC_MUTEX);
 
     if (r < 0)
         return r;
-    if (atomic_load_explicit(&s->holder, memory_order_relaxed) != rn__owner_self()) {
+    if (rn__sync_holder(call.sync) != rn__task_owner(call.task)) {
         r = -EPERM;
     } else {
-        while (!next && (w = s->first)) {
-            next = w->owner;
-            if (!rn__sync_serve_locked(s, w, 0, &woken))
-                next = 0;
-        }
-        atomic_store_explicit(&s->holder, next, memory_order_relaxed);
-        rn__sync_changed(s);
-        rn__task_self()->n_mutexes--;
+        call.task->n_mutexes--;
+        hand_over_locked(&call);
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     return r;
 }
 
 void rn__mutexes_abandon(struct rn__task *t)
 {
-    struct rn_runtime *rt = rn__rt();
+    struct rn__sync_call call = {.rt = rn__rt(), .task = t};
     uint64_t self = rn__task_owner(t);
-    struct rn__sync *s;
 
-    for (uint32_t i = 1; t->n_mutexes > 0 && (s = rn__sync_at(rt, i)); i++) {
-        struct rn__sync_woken woken = {0};
-
-        if (atomic_load(&s->holder) != self)
+    for (uint32_t i = 1; t->n_mutexes > 0 && (call.sync = rn__sync_at(call.rt, i)); i++) {
+        if (rn__sync_holder(call.sync) != self)
             continue;
-        rn__lock(rt, &s->lock);
-        if (atomic_load(&s->holder) == self && atomic_load(&s->kind) == RN__SYNC_MUTEX) {
-            s->value = ABANDONED;
-            atomic_store(&s->holder, 0);
-            rn__sync_changed(s);
-            rn__sync_serve_all_locked(s, -EOWNERDEAD, &woken);
+        call.woken = NULL;
+        rn__lock(call.rt, &call.sync->lock);
+        if (rn__sync_holder(call.sync) == self && atomic_load(&call.sync->kind) == RN__SYNC_MUTEX) {
+            call.sync->value = ABANDONED;
+            rn__sync_holder_set(call.sync, 0);
+            rn__sync_serve_all_locked(&call, -EOWNERDEAD);
             t->n_mutexes--;
         }
-        rn__sync_unlock(s, &woken);
+        rn__sync_unlock(&call);
     }
 }

@@ -27,43 +27,38 @@ int rn_once_close(struct rn_once once)
  */
 static void finish(struct rn_once once, int result)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
+    struct rn__sync_call call;
 
-    if (rn__sync_lock(RN__SYNC_REF(once), RN__SYNC_ONCE, &s) < 0)
+    if (rn__sync_lock(&call, RN__SYNC_REF(once), RN__SYNC_ONCE) < 0)
         return;
-    s->value = DONE;
-    s->result = result;
-    atomic_store(&s->holder, 0);
-    rn__sync_changed(s);
-    rn__sync_serve_all_locked(s, result, &woken);
-    rn__sync_unlock(s, &woken);
+    call.sync->value = DONE;
+    call.sync->result = result;
+    rn__sync_holder_set(call.sync, 0);
+    rn__sync_serve_all_locked(&call, result);
+    rn__sync_unlock(&call);
 }
 
 int rn_once_do_at(const struct rn_site *site, struct rn_once once, int (*fn)(void *arg), void *arg,
                   rn_time deadline)
 {
-    struct rn__sync_woken woken = {0};
+    struct rn__sync_call call;
     bool mine = false;
-    struct rn__sync *s;
-    int r = rn__sync_begin(deadline);
+    int r = rn__sync_lock_waiting(&call, RN__SYNC_REF(once), RN__SYNC_ONCE, deadline);
 
-    if (r == 0)
-        r = rn__sync_lock(RN__SYNC_REF(once), RN__SYNC_ONCE, &s);
     if (r < 0)
         return r;
-    if (s->value == DONE) {
-        r = s->result;
-    } else if (s->value == FRESH) {
+    if (call.sync->value == DONE) {
+        r = call.sync->result;
+    } else if (call.sync->value == FRESH) {
         mine = true;
-        s->value = RUNNING;
-        atomic_store(&s->holder, rn__owner_self());
-    } else if (atomic_load(&s->holder) == rn__owner_self()) {
+        call.sync->value = RUNNING;
+        rn__sync_holder_set(call.sync, rn__task_owner(call.task));
+    } else if (rn__sync_holder(call.sync) == rn__task_owner(call.task)) {
         r = -EDEADLK;
     } else {
-        return rn__sync_wait_unlock(site, RN_WAIT_ONCE, s, RN__SYNC_REF(once), 0, deadline);
+        return rn__sync_wait_unlock(&call, site, RN_WAIT_ONCE, RN__SYNC_REF(once), 0, deadline);
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     if (mine) {
         r = fn(arg);
         finish(once, r);

@@ -25,35 +25,32 @@ int rn_oneshot_close(struct rn_oneshot oneshot)
 
 int rn_oneshot_set(struct rn_oneshot oneshot)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_lock(RN__SYNC_REF(oneshot), RN__SYNC_ONESHOT, &s);
+    struct rn__sync_call call;
+    int r = rn__sync_lock(&call, RN__SYNC_REF(oneshot), RN__SYNC_ONESHOT);
 
     if (r < 0)
         return r;
-    if (s->value == SET) {
+    if (call.sync->value == SET) {
         r = -EALREADY;
     } else {
-        s->value = SET;
-        rn__sync_changed(s);
-        rn__sync_serve_all_locked(s, 0, &woken);
+        call.sync->value = SET;
+        rn__sync_changed(call.sync);
+        rn__sync_serve_all_locked(&call, 0);
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     return r;
 }
 
 int rn_oneshot_wait_at(const struct rn_site *site, struct rn_oneshot oneshot, rn_time deadline)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_begin(deadline);
+    struct rn__sync_call call;
+    int r = rn__sync_lock_waiting(&call, RN__SYNC_REF(oneshot), RN__SYNC_ONESHOT, deadline);
 
-    if (r == 0)
-        r = rn__sync_lock(RN__SYNC_REF(oneshot), RN__SYNC_ONESHOT, &s);
     if (r < 0)
         return r;
-    if (s->value == UNSET)
-        return rn__sync_wait_unlock(site, RN_WAIT_ONESHOT, s, RN__SYNC_REF(oneshot), 0, deadline);
-    rn__sync_unlock(s, &woken);
+    if (call.sync->value == UNSET)
+        return rn__sync_wait_unlock(&call, site, RN_WAIT_ONESHOT, RN__SYNC_REF(oneshot), 0,
+                                    deadline);
+    rn__sync_unlock(&call);
     return 0;
 }

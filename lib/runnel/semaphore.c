@@ -22,14 +22,15 @@ int rn_sem_close(struct rn_sem sem)
     return rn__sync_close(RN__SYNC_REF(sem), RN__SYNC_SEM);
 }
 
-static void serve_locked(struct rn__sync *s, struct rn__sync_woken *woken)
+static void serve_locked(struct rn__sync_call *call)
 {
+    struct rn__sync *s = call->sync;
     struct rn__sync_waiter *w;
 
     while ((w = rn__sync_first_locked(s)) && w->want <= s->value) {
         uint64_t want = w->want;
 
-        if (rn__sync_serve_locked(s, w, 0, woken))
+        if (rn__sync_serve_locked(call, w, 0))
             s->value -= want;
     }
 }
@@ -37,52 +38,48 @@ static void serve_locked(struct rn__sync *s, struct rn__sync_woken *woken)
 /* The one that gave up may have stood before others who want less. */
 static void serve_others(struct rn_sem sem)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
+    struct rn__sync_call call;
 
-    if (rn__sync_lock(RN__SYNC_REF(sem), RN__SYNC_SEM, &s) < 0)
+    if (rn__sync_lock(&call, RN__SYNC_REF(sem), RN__SYNC_SEM) < 0)
         return;
-    serve_locked(s, &woken);
-    rn__sync_unlock(s, &woken);
+    serve_locked(&call);
+    rn__sync_unlock(&call);
 }
 
 int rn_sem_take_at(const struct rn_site *site, struct rn_sem sem, uint32_t units, rn_time deadline)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = units ? rn__sync_begin(deadline) : -EINVAL;
+    const struct rn__sync_ref ref = RN__SYNC_REF(sem);
+    struct rn__sync_call call;
+    int r = units ? rn__sync_lock_waiting(&call, ref, RN__SYNC_SEM, deadline) : -EINVAL;
 
-    if (r == 0)
-        r = rn__sync_lock(RN__SYNC_REF(sem), RN__SYNC_SEM, &s);
     if (r < 0)
         return r;
-    if (s->value < units || rn__sync_first_locked(s)) {
-        r = rn__sync_wait_unlock(site, RN_WAIT_SEM, s, RN__SYNC_REF(sem), units, deadline);
+    if (call.sync->value < units || rn__sync_first_locked(call.sync)) {
+        r = rn__sync_wait_unlock(&call, site, RN_WAIT_SEM, ref, units, deadline);
         if (r == -ETIMEDOUT || r == -ECANCELED)
             serve_others(sem);
         return r;
     }
-    s->value -= units;
-    rn__sync_changed(s);
-    rn__sync_unlock(s, &woken);
+    call.sync->value -= units;
+    rn__sync_changed(call.sync);
+    rn__sync_unlock(&call);
     return 0;
 }
 
 int rn_sem_give(struct rn_sem sem, uint32_t units)
 {
-    struct rn__sync_woken woken = {0};
-    struct rn__sync *s;
-    int r = rn__sync_lock(RN__SYNC_REF(sem), RN__SYNC_SEM, &s);
+    struct rn__sync_call call;
+    int r = rn__sync_lock(&call, RN__SYNC_REF(sem), RN__SYNC_SEM);
 
     if (r < 0)
         return r;
-    if (s->value + units > UINT32_MAX) {
+    if (call.sync->value + units > UINT32_MAX) {
         r = -EOVERFLOW;
     } else {
-        s->value += units;
-        rn__sync_changed(s);
-        serve_locked(s, &woken);
+        call.sync->value += units;
+        rn__sync_changed(call.sync);
+        serve_locked(&call);
     }
-    rn__sync_unlock(s, &woken);
+    rn__sync_unlock(&call);
     return r;
 }

@@ -36,14 +36,6 @@ void rn__syncs_close(struct rn__syncs *all)
     free(all);
 }
 
-/* ---- who may --------------------------------------------------------------------------------- */
-
-/* Tasks of the scope, of scopes inside it, and the task that opened it. */
-static bool scope_serves(const struct rn__scope *scope, uint64_t word, const struct rn__task *t)
-{
-    return scope->opener == rn__task_owner(t) || rn__owner_serves_self(word);
-}
-
 struct rn__sync *rn__sync_at(const struct rn_runtime *rt, uint32_t index)
 {
     return index > 0 && index < atomic_load_explicit(&rt->syncs->end, memory_order_acquire)
@@ -51,44 +43,74 @@ struct rn__sync *rn__sync_at(const struct rn_runtime *rt, uint32_t index)
                : NULL;
 }
 
-static int judge_locked(const struct rn__sync *s, struct rn__sync_ref ref, enum rn__sync_kind kind)
+/* ---- who may --------------------------------------------------------------------------------- */
+
+/* Tasks of the scope, of scopes inside it, and the task that opened it. */
+static bool scope_serves(const struct rn__scope *scope, uint64_t word, const struct rn__task *t)
 {
-    const struct rn__task *t = rn__task_self();
+    return scope == t->scope || scope->opener == rn__task_owner(t) || rn__owner_serves_self(word);
+}
+
+static int judge_locked(const struct rn__sync_call *call, struct rn__sync_ref ref,
+                        enum rn__sync_kind kind)
+{
+    const struct rn__sync *s = call->sync;
     uint64_t scope = atomic_load_explicit(&s->scope, memory_order_relaxed);
 
     if (!(ref.gen & 1) || atomic_load_explicit(&s->gen, memory_order_relaxed) != ref.gen ||
         atomic_load_explicit(&s->kind, memory_order_relaxed) != kind)
         return -EBADF;
-    return scope_serves(&rn__rt()->scopes[(uint32_t)scope & RN__SLOT_MASK], scope, t) ? 0 : -EPERM;
+    return scope_serves(&call->rt->scopes[(uint32_t)scope & RN__SLOT_MASK], scope, call->task)
+               ? 0
+               : -EPERM;
 }
 
-int rn__sync_lock(struct rn__sync_ref ref, enum rn__sync_kind kind, struct rn__sync **ret_sync)
+static int lock_as(struct rn__sync_call *call, struct rn__task *t, struct rn__sync_ref ref,
+                   enum rn__sync_kind kind)
+{
+    struct rn_runtime *rt = rn__rt();
+    struct rn__sync *s = rn__sync_at(rt, ref.slot & RN__SLOT_MASK);
+    int r;
+
+    if (!s || ref.slot >> RN__SLOT_BITS != rt->number)
+        return -EBADF;
+    *call = (struct rn__sync_call){.rt = rt, .task = t, .sync = s};
+    rn__lock(rt, &s->lock);
+    r = judge_locked(call, ref, kind);
+    if (r < 0)
+        rn__unlock(rt, &s->lock);
+    else
+        rn__san_acquire(s);
+    return r;
+}
+
+int rn__sync_lock(struct rn__sync_call *call, struct rn__sync_ref ref, enum rn__sync_kind kind)
 {
     struct rn__task *t = rn__task_self();
-    struct rn__sync *s;
-    int r;
+
+    return t ? lock_as(call, t, ref, kind) : -EPERM;
+}
+
+int rn__sync_lock_waiting(struct rn__sync_call *call, struct rn__sync_ref ref,
+                          enum rn__sync_kind kind, rn_time deadline)
+{
+    struct rn__task *t = rn__task_self();
 
     if (!t)
         return -EPERM;
-    s = rn__sync_at(rn__rt(), ref.slot & RN__SLOT_MASK);
-    if (!s || ref.slot >> RN__SLOT_BITS != rn__rt()->number)
-        return -EBADF;
-    rn__lock(rn__rt(), &s->lock);
-    r = judge_locked(s, ref, kind);
-    if (r < 0) {
-        rn__unlock(rn__rt(), &s->lock);
-        return r;
+    if (deadline > 0) {
+        rn__budget();
+        if (rn__task_cancelled(t))
+            return -ECANCELED;
     }
-    rn__san_acquire(s);
-    *ret_sync = s;
-    return 0;
+    return lock_as(call, t, ref, kind);
 }
 
-void rn__sync_unlock(struct rn__sync *s, struct rn__sync_woken *woken)
+void rn__sync_unlock(struct rn__sync_call *call)
 {
-    rn__san_release(s);
-    rn__unlock(rn__rt(), &s->lock);
-    for (struct rn__sync_waiter *w = woken->first, *next; w; w = next) {
+    rn__san_release(call->sync);
+    rn__unlock(call->rt, &call->sync->lock);
+    for (struct rn__sync_waiter *w = call->woken, *next; w; w = next) {
         next = w->next; /* once it is ready its stack may go */
         rn__ready(w->key.id);
     }
@@ -200,27 +222,27 @@ int rn__sync_open(const struct rn_site *site, struct rn_scope handle, enum rn__s
     return 0;
 }
 
-static void close_locked(struct rn__sync *s, struct rn__sync_woken *woken)
+static void close_locked(struct rn__sync_call *call)
 {
+    struct rn__sync *s = call->sync;
+
     atomic_store(&s->gen, atomic_load(&s->gen) + 1);
-    atomic_store(&s->holder, 0);
-    rn__sync_changed(s);
-    rn__sync_serve_all_locked(s, -EBADF, woken);
+    rn__sync_holder_set(s, 0);
+    rn__sync_serve_all_locked(call, -EBADF);
 }
 
 int rn__sync_close(struct rn__sync_ref ref, enum rn__sync_kind kind)
 {
-    struct rn__sync_woken woken = {0};
+    struct rn__sync_call call;
     struct rn__scope *scope;
-    struct rn__sync *s;
-    int r = rn__sync_lock(ref, kind, &s);
+    int r = rn__sync_lock(&call, ref, kind);
 
     if (r < 0)
         return r;
-    scope = &rn__rt()->scopes[(uint32_t)atomic_load(&s->scope) & RN__SLOT_MASK];
-    close_locked(s, &woken);
-    rn__sync_unlock(s, &woken);
-    record_give(rn__rt(), scope, ref.slot & RN__SLOT_MASK);
+    scope = &call.rt->scopes[(uint32_t)atomic_load(&call.sync->scope) & RN__SLOT_MASK];
+    close_locked(&call);
+    rn__sync_unlock(&call);
+    record_give(call.rt, scope, ref.slot & RN__SLOT_MASK);
     return 0;
 }
 
@@ -231,12 +253,11 @@ void rn__syncs_close_scope(struct rn__scope *scope)
 
     while (scope->syncs) {
         uint32_t index = scope->syncs - 1;
-        struct rn__sync *s = &rt->syncs->items[index];
-        struct rn__sync_woken woken = {0};
+        struct rn__sync_call call = {.rt = rt, .sync = &rt->syncs->items[index]};
 
-        rn__lock(rt, &s->lock);
-        close_locked(s, &woken);
-        rn__sync_unlock(s, &woken);
+        rn__lock(rt, &call.sync->lock);
+        close_locked(&call);
+        rn__sync_unlock(&call);
         record_give(rt, scope, index);
     }
 }
@@ -269,14 +290,14 @@ static void enqueue_locked(struct rn__sync *s, struct rn__sync_waiter *w)
     atomic_store_explicit(&w->queued, true, memory_order_relaxed);
 }
 
-static void withdraw(struct rn__sync *s, struct rn__sync_waiter *w)
+static void withdraw(const struct rn__sync_call *call, struct rn__sync_waiter *w)
 {
     if (!atomic_load_explicit(&w->queued, memory_order_acquire))
         return;
-    rn__lock(rn__rt(), &s->lock);
+    rn__lock(call->rt, &call->sync->lock);
     if (atomic_load_explicit(&w->queued, memory_order_relaxed))
-        unlink_locked(s, w);
-    rn__unlock(rn__rt(), &s->lock);
+        unlink_locked(call->sync, w);
+    rn__unlock(call->rt, &call->sync->lock);
 }
 
 struct rn__sync_waiter *rn__sync_first_locked(struct rn__sync *s)
@@ -286,59 +307,49 @@ struct rn__sync_waiter *rn__sync_first_locked(struct rn__sync *s)
     return s->first;
 }
 
-bool rn__sync_serve_locked(struct rn__sync *s, struct rn__sync_waiter *w, int result,
-                           struct rn__sync_woken *woken)
+bool rn__sync_serve_locked(struct rn__sync_call *call, struct rn__sync_waiter *w, int result)
 {
     bool won = rn__claim(w->key, 0);
 
-    unlink_locked(s, w);
-    if (won) {
-        w->result = result;
-        w->next = NULL;
-        if (woken->last)
-            woken->last->next = w;
-        else
-            woken->first = w;
-        woken->last = w;
-    }
-    return won;
+    unlink_locked(call->sync, w);
+    if (!won)
+        return false;
+    w->result = result;
+    w->next = NULL;
+    if (call->woken)
+        call->woken_last->next = w;
+    else
+        call->woken = w;
+    call->woken_last = w;
+    return true;
 }
 
-void rn__sync_serve_all_locked(struct rn__sync *s, int result, struct rn__sync_woken *woken)
+void rn__sync_serve_all_locked(struct rn__sync_call *call, int result)
 {
-    while (s->first)
-        (void)rn__sync_serve_locked(s, s->first, result, woken);
+    while (call->sync->first)
+        (void)rn__sync_serve_locked(call, call->sync->first, result);
 }
 
-int rn__sync_begin(rn_time deadline)
-{
-    if (!rn__task_self())
-        return -EPERM;
-    if (deadline <= 0)
-        return 0;
-    rn__budget();
-    return rn__cancelled() ? -ECANCELED : 0;
-}
-
-int rn__sync_wait_unlock(const struct rn_site *site, enum rn_wait_kind kind, struct rn__sync *s,
-                         struct rn__sync_ref ref, uint64_t want, rn_time deadline)
+int rn__sync_wait_unlock(struct rn__sync_call *call, const struct rn_site *site,
+                         enum rn_wait_kind kind, struct rn__sync_ref ref, uint64_t want,
+                         rn_time deadline)
 {
     const struct rn__wait what = {.kind = kind, .site = site, .slot = ref.slot, .gen = ref.gen};
-    struct rn__sync_waiter w = {.owner = rn__owner_self(), .want = want};
+    struct rn__sync_waiter w = {.owner = rn__task_owner(call->task), .want = want};
     unsigned winner;
 
     if (deadline <= 0 || (deadline != RN_FOREVER && deadline <= rn_now())) {
-        rn__unlock(rn__rt(), &s->lock);
+        rn__unlock(call->rt, &call->sync->lock);
         return -ETIMEDOUT;
     }
     w.key = rn__wait_begin();
-    enqueue_locked(s, &w);
-    rn__unlock(rn__rt(), &s->lock);
+    enqueue_locked(call->sync, &w);
+    rn__unlock(call->rt, &call->sync->lock);
 
     winner = rn__park(&what, deadline, false);
-    rn__san_acquire(s);
+    rn__san_acquire(call->sync);
     if (winner <= RN__WIN_CASE_MAX)
         return w.result;
-    withdraw(s, &w);
+    withdraw(call, &w);
     return winner == RN__WIN_TIMER ? -ETIMEDOUT : -ECANCELED;
 }

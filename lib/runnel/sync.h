@@ -58,9 +58,13 @@ struct rn__sync {
     uint32_t next, prev;
 };
 
-/* The claimed, to be woken when the lock is released. */
-struct rn__sync_woken {
-    struct rn__sync_waiter *first, *last;
+/* One call on a record, from its lock to its unlock: who calls, which record, and the claimed, to
+ * be woken when the lock is released. */
+struct rn__sync_call {
+    struct rn_runtime *rt;
+    struct rn__task *task;
+    struct rn__sync *sync;
+    struct rn__sync_waiter *woken, *woken_last;
 };
 
 /* Record `index`, from 1; NULL past the last. */
@@ -71,22 +75,34 @@ int rn__sync_open(const struct rn_site *site, struct rn_scope scope, enum rn__sy
 /* Wakes its waiters with -EBADF. 0, -EPERM, -EBADF. */
 int rn__sync_close(struct rn__sync_ref ref, enum rn__sync_kind kind);
 /* 0 with the record locked, else -EPERM or -EBADF. */
-int rn__sync_lock(struct rn__sync_ref ref, enum rn__sync_kind kind, struct rn__sync **ret_sync);
+int rn__sync_lock(struct rn__sync_call *call, struct rn__sync_ref ref, enum rn__sync_kind kind);
+/* The same for a call that may wait until `deadline`. Before it looks, others may run when the
+ * budget is used up. Also -ECANCELED, unless the deadline is 0. */
+int rn__sync_lock_waiting(struct rn__sync_call *call, struct rn__sync_ref ref,
+                          enum rn__sync_kind kind, rn_time deadline);
 /* Unlock and wake the claimed. */
-void rn__sync_unlock(struct rn__sync *s, struct rn__sync_woken *woken);
+void rn__sync_unlock(struct rn__sync_call *call);
 /* Unlock and wait to be served: its result, -ETIMEDOUT, -ECANCELED, -EBADF. */
-int rn__sync_wait_unlock(const struct rn_site *site, enum rn_wait_kind kind, struct rn__sync *s,
-                         struct rn__sync_ref ref, uint64_t want, rn_time deadline);
+int rn__sync_wait_unlock(struct rn__sync_call *call, const struct rn_site *site,
+                         enum rn_wait_kind kind, struct rn__sync_ref ref, uint64_t want,
+                         rn_time deadline);
 /* The first in the queue that still waits; the others are thrown out. */
 struct rn__sync_waiter *rn__sync_first_locked(struct rn__sync *s);
 /* Take one out and compete for it; false: it is busy waking up. */
-bool rn__sync_serve_locked(struct rn__sync *s, struct rn__sync_waiter *w, int result,
-                           struct rn__sync_woken *woken);
-void rn__sync_serve_all_locked(struct rn__sync *s, int result, struct rn__sync_woken *woken);
-/* For a call with a deadline, before it looks: lets others run when the budget is used up.
- * -ECANCELED, -EPERM (no task). */
-int rn__sync_begin(rn_time deadline);
+bool rn__sync_serve_locked(struct rn__sync_call *call, struct rn__sync_waiter *w, int result);
+void rn__sync_serve_all_locked(struct rn__sync_call *call, int result);
+/* With the record's lock: nobody else writes it. */
 static inline void rn__sync_changed(struct rn__sync *s)
 {
-    atomic_fetch_add_explicit(&s->version, 1, memory_order_relaxed);
+    atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+static inline uint64_t rn__sync_holder(const struct rn__sync *s)
+{
+    return atomic_load_explicit(&s->holder, memory_order_relaxed);
+}
+static inline void rn__sync_holder_set(struct rn__sync *s, uint64_t holder)
+{
+    atomic_store_explicit(&s->holder, holder, memory_order_relaxed);
+    rn__sync_changed(s);
 }
