@@ -115,3 +115,22 @@ TASK_TEST(a_signal_has_one_reader_in_the_process)
     ERR(rn_signal_open(s, &set, &b), EINVAL);
     OK(rn_scope_close(s));
 }
+
+TASK_TEST(a_reader_of_signals_that_fails_claims_nothing)
+{
+    struct rn_rx rx;
+    struct rn_scope s;
+    sigset_t set;
+
+    set_of(&set, SIGUSR1, SIGUSR2);
+    OK(rn_signals_block(&set));
+    OK(rn_scope_open(0, &s));
+    rn_fault_set(RN_SYS_signalfd, EMFILE, 1);
+    ERR(rn_signal_open(s, &set, &rx), EMFILE);
+    OK(rn_signal_open(s, &set, &rx));
+    OK(rn_rx_close(rx));
+    OK(kill(getpid(), SIGUSR1)); /* the reader finds nobody to tell, and ends */
+    OK(rn_scope_wait(s));
+    OK(rn_signal_open(s, &set, &rx));
+    OK(rn_scope_close(s));
+}

@@ -136,8 +136,12 @@ int rn_thread_attach_at(const struct rn_site *site, struct rn_scope scope,
                         const struct rn_end ends[], size_t n, struct rn_thread **ret_thread)
 {
     struct rn_thread *th = NULL;
-    int r = rn_task_id() ? thread_new(&th) : -EPERM;
+    int r = rn_task_id() ? 0 : -EPERM;
 
+    if (r == 0 && rn__rt()->sim)
+        r = -EOPNOTSUPP; /* a thread comes when it likes, and no seed decides */
+    if (r == 0)
+        r = thread_new(&th);
     if (r < 0)
         return r;
     r = rn_go_at(site, "thread", NULL, scope, proxy, th, ends, n);

@@ -170,3 +170,23 @@ TASK_TEST(misuse_of_an_attached_thread_is_an_error)
     OK(rn_scope_close(s));
     ERR(rn_thread_attach(s, NULL, 0, &th), EBADF);
 }
+
+TASK_TEST(an_attach_that_fails_leaves_nothing_behind)
+{
+    struct rn_thread *th;
+    struct rn_tx tx;
+    struct rn_rx rx;
+
+    OK(rn_chan_open(0, 1, &tx, &rx));
+    const struct rn_end end = rn_end_tx(tx);
+    rn_fault_set(RN_SYS_eventfd, EMFILE, 1);
+    ERR(rn_thread_attach(rn_scope_self(), &end, 1, &th), EMFILE);
+    OK(rn_tx_try_send(tx, NULL)); /* still ours */
+}
+
+SIM_TEST(a_simulated_runtime_has_no_threads, 1)
+{
+    struct rn_thread *th;
+
+    ERR(rn_thread_attach(rn_scope_self(), NULL, 0, &th), EOPNOTSUPP);
+}

@@ -23,7 +23,7 @@
 struct rn_thread;
 
 /* Start the task for a thread. The end-points in `ends` move to it; if the call fails nothing has moved.
- * Returns: 0, -ENOMEM, -EMFILE, -ENFILE, and what rn_go() returns.
+ * Returns: 0, -EOPNOTSUPP (in `sim`), -ENOMEM, -EMFILE, -ENFILE, and what rn_go() returns.
  * From:    a task. */
 #define rn_thread_attach(scope, ends, n, ret) rn_thread_attach_at(RN_SITE(), scope, ends, n, ret)
 RN_API int rn_thread_attach_at(const struct rn_site *site, struct rn_scope scope, const struct rn_end ends[], size_t n,
