@@ -23,6 +23,8 @@ enum ft_agent_bits {
     FT_AGENT_TIMED_OUT = 1 << 9,
     /* announced the process-metrics capability or sent metrics */
     FT_AGENT_TAKES_ACKS = 1 << 10,
+    /* `offered` went out on this connection, and still means the same content */
+    FT_AGENT_OFFERED = 1 << 11,
 };
 
 #define FT_INTERVAL_DEFAULT (30 * RN_S) /* of who was offered no other heartbeat */
@@ -49,7 +51,7 @@ struct ft_agent {
 
     /* what it should have, and how far that went */
     uint64_t assignment;   /* of the desired state */
-    uint64_t offered;      /* assignment that was offered last on this connection; 0: none */
+    uint64_t offered;      /* assignment that was offered last, be it on an earlier connection */
     uint64_t failed;       /* newest assignment whose offer it reported FAILED */
     rn_time desired_since; /* 0: before this process */
     rn_time applying_since;

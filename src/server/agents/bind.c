@@ -44,8 +44,7 @@ static void bind_locked(struct ft_session *s, struct ft_agent *a, struct ft_blob
     a->conn = s->conn;
     a->transport = (uint8_t)s->transport;
     a->connected_since_ms = ft_wall_ms();
-    a->offered = 0;
-    a->bits &= ~(uint32_t)(FT_AGENT_CONFIG_KNOWN | FT_AGENT_SAYS_GOODBYE);
+    a->bits &= ~(uint32_t)(FT_AGENT_CONFIG_KNOWN | FT_AGENT_SAYS_GOODBYE | FT_AGENT_OFFERED);
     a->bits |= FT_AGENT_DIRTY;
     a->remote_address = *address;
     *address = old;

@@ -85,6 +85,7 @@ static void gather_config_locked(struct ft_session *s, struct ft_outgoing *out)
         return;
     out->rendered = ft_rendered_ref(a->rendered);
     a->offered = a->assignment;
+    a->bits |= FT_AGENT_OFFERED | FT_AGENT_DIRTY;
 }
 
 static void gather_ack_locked(struct ft_agent *a, struct ft_outgoing *out)

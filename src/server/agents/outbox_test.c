@@ -169,6 +169,29 @@ SIM_TEST(a_failure_is_tried_again_only_with_a_newer_assignment, 3)
     EQ(server_status(&s, 1), FT_STATUS_FAILED);
 }
 
+/* The agent was killed in the middle, finished when it came back, and says so there. */
+SIM_TEST(a_failure_that_is_told_on_the_next_connection_is_not_tried_again, 3)
+{
+    SERVER(s);
+    struct report r = {0}, status = {0};
+    struct peer first = {0};
+
+    peer_open(&first, &s, 1);
+    peer_ask(&first, report_first(&r, "web-1"));
+    struct ft_hash hash = server_desires(&s, 1, 7, "x");
+    TRUE(offers(peer_next(&first), &hash));
+    peer_close(&first);
+    TASK_UNTIL(server_liveness(&s, 1) == FT_LIVENESS_STALE);
+
+    PEER(p, &s, 1);
+    p.seq = 1;
+    TRUE(is_plain(peer_ask(&p, report_config(&status, &hash, FT_STATUS_APPLYING, ""))));
+    TRUE(is_plain(peer_ask(&p, report_config(&status, &hash, FT_STATUS_FAILED, "no"))));
+    TRUE(is_plain(peer_beat(&p)));
+    server_desires(&s, 1, 8, "x");
+    TRUE(offers(peer_next(&p), &hash));
+}
+
 SIM_TEST(a_failure_of_something_else_does_not_count_for_the_newest_assignment, 3)
 {
     SERVER(s);

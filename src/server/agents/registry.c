@@ -294,7 +294,9 @@ void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enu
 bool ft_agent_offer_due_locked(const struct ft_agent *a)
 {
     if (!a->rendered || !a->conn.gen || !(a->bits & FT_AGENT_CONFIG_KNOWN) ||
-        !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG) || a->offered == a->assignment)
+        !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG))
+        return false;
+    if ((a->bits & FT_AGENT_OFFERED) && a->offered == a->assignment)
         return false;
     if (!ft_agent_reports_desired_locked(a))
         return true;
@@ -330,7 +332,7 @@ int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_sl
 static void desire_locked(struct ft_agent *a, const struct ft_desired *d)
 {
     if (!a->rendered || !d->rendered || !ft_hash_eq(&a->rendered->hash, &d->rendered->hash))
-        a->offered = 0;
+        a->bits &= ~(uint32_t)FT_AGENT_OFFERED;
     a->rendered = d->rendered;
     a->assignment = d->assignment;
     a->desired_since = d->since;

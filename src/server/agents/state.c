@@ -127,7 +127,7 @@ static void take_config_status_locked(struct ft_session *s, struct ft_incoming *
         a->applying_since = rn_loop_now();
     else if (a->status == FT_STATUS_APPLIED && (a->bits & FT_AGENT_HAS_REPORTED))
         take_applied_locked(s);
-    else if (a->status == FT_STATUS_FAILED && a->offered && ft_agent_reports_desired_locked(a))
+    else if (a->status == FT_STATUS_FAILED && ft_agent_reports_desired_locked(a))
         a->failed = a->offered;
 }
 
