@@ -46,7 +46,8 @@ void rnet__page_send(struct rnet__page *page, struct rnet_http_request *req, con
 
 /* A page that leaves piece by piece: a sink for dumps. Its type is text. */
 struct rn_sink rnet__page_sink(struct rnet_http_request *req);
-/* The dump has come to its end: end the answer, or say what went wrong if nothing was written. */
+/* The dump has come to its end: end the answer, or say what went wrong if nothing was written, or cut
+ * what was. */
 void rnet__page_end(struct rnet_http_request *req, int result);
 
 void rnet__put_json(FILE *out, const char *text); /* with its quotes; "null" for NULL */
@@ -68,7 +69,7 @@ struct rnet__stack {
     struct rnet__stack *next; /* with the same hash */
     uint64_t hash, count;
     const char *name, *wait; /* of its tasks, static text */
-    unsigned n;
+    unsigned n, n_all; /* with those of the scheduler, which are left out */
     uintptr_t pcs[]; /* the innermost first; inside of the calls */
 };
 struct rnet__stacks {

@@ -65,9 +65,9 @@ struct rn_sink rnet__page_sink(struct rnet_http_request *req)
 
 void rnet__page_end(struct rnet_http_request *req, int result)
 {
-    if (result < 0)
-        (void)rnet_http_problem(req, 503, strerror(-result), NULL);
-    else
+    if (result < 0 && rnet_http_problem(req, 503, strerror(-result), NULL) == -EALREADY)
+        rnet_http_stream_fail(req);
+    else if (result >= 0)
         (void)rnet_http_stream(req, 200, "text/plain; charset=utf-8"); /* an empty page */
 }
 
