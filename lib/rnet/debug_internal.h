@@ -34,14 +34,18 @@ struct rnet_debug {
 uint64_t rnet__page_number(const struct rnet_http_request *req, const char *name, uint64_t absent);
 bool rnet__page_json(const struct rnet_http_request *req);
 
-/* A page in memory, for what is short. */
+/* A page in memory, for what is short; or that leaves in parts. */
 struct rnet__page {
-    FILE *out;
+    FILE *out; /* NULL after an error */
     char *text;
     size_t len;
+    bool begun; /* a part has left */
+    int error;
 };
 /* -ENOMEM: the request has been answered. */
 int rnet__page_open(struct rnet__page *page, struct rnet_http_request *req);
+/* Let go of what there is, if that is a good part already. What went wrong; the rest is skipped. */
+int rnet__page_part(struct rnet__page *page, struct rnet_http_request *req, const char *type);
 void rnet__page_send(struct rnet__page *page, struct rnet_http_request *req, const char *type);
 
 /* A page that leaves piece by piece: a sink for dumps. Its type is text. */

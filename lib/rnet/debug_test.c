@@ -342,6 +342,33 @@ TASK_TEST(stacks_are_served_in_the_formats_of_go)
     blocked_end(&b);
 }
 
+TASK_TEST(a_long_list_of_tasks_leaves_in_parts_and_whole)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 600);
+    {
+        CLEANUP(freep) char *text = get(debug, "/debug/tasks");
+        CLEANUP(freep) char *json = get(debug, "/debug/tasks?format=json");
+        CLEANUP(freep) char *some = get(debug, "/debug/tasks?limit=500");
+        CLEANUP(freep) char *few = get(debug, "/debug/tasks?format=json&limit=2");
+
+        TRUE(strstr(text, "\r\nTransfer-Encoding: chunked\r\n"));
+        EQ(times(text, " [chan receive]: block\n"), 600u);
+        TRUE(strstr(text, "\n601 tasks\n0\r\n\r\n"));
+        TRUE(strstr(json, "\r\nContent-Type: application/json\r\n"));
+        EQ(times(json, "{\"id\":"), 601u);
+        EQ(times(json, "},{\"id\":"), 600u);
+        TRUE(strstr(json, "}],\"total\":601}\n0\r\n\r\n"));
+        TRUE(strstr(some, "\n601 tasks, the first 500 shown (?limit=N)\n0\r\n\r\n"));
+        TRUE(strstr(few, "\r\nContent-Length: "));
+        TRUE(strstr(few, "}],\"total\":601}\n"));
+    }
+    blocked_end(&b);
+}
+
 struct command {
     char text[512];
     char *output;
