@@ -92,16 +92,28 @@ static void history_end(struct rn__leak_history *h, rn_time now)
     }
 }
 
+static bool mark_idle(struct rn__leak_pass *p, rn_time now)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < p->n_tasks; i++) {
+        p->tasks[i].idle = task_idle(p, &p->tasks[i], now);
+        any |= p->tasks[i].idle;
+    }
+    return any;
+}
+
 int rn__leak_suspects(struct rn__leak_pass *p, struct rn__leak_history *h)
 {
     rn_time now = rn_loop_now(), age = rn__leak_age(p->rt);
-    int r = history_begin(h);
+    int r;
 
+    if (!mark_idle(p, now) && h->n == 0)
+        return 0; /* the rule: a check whenever a worker has nothing to do must cost little */
+    r = history_begin(h);
     for (uint32_t i = 0; r == 0 && i < p->n_tasks; i++) {
-        struct rn__leak_task *t = &p->tasks[i];
-        struct rn__leak_group *g;
-        t->idle = task_idle(p, t, now);
-        if (t->idle && (g = rn__leak_group(h, t)))
+        struct rn__leak_group *g = p->tasks[i].idle ? rn__leak_group(h, &p->tasks[i]) : NULL;
+        if (g)
             g->now++;
     }
     for (uint32_t i = 0; r == 0 && i < p->n_tasks; i++) {
