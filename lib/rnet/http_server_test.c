@@ -114,6 +114,17 @@ static void pieces(void *arg, struct rnet_http_request *req)
     pieces_result = r;
 }
 
+/* Something goes wrong behind the first piece, and not with the connection. */
+static void half(void *arg, struct rnet_http_request *req)
+{
+    (void)arg;
+    rnet_http_stream_fail(req); /* nothing yet */
+    OK(rnet_http_stream(req, 200, "text/plain"));
+    OK(rnet_http_stream_write(req, RN_SLICE_LITERAL("half"), RN_FOREVER));
+    rnet_http_stream_fail(req);
+    ERR(rnet_http_stream_write(req, RN_SLICE_LITERAL("more"), RN_FOREVER), EPIPE);
+}
+
 static void no_pieces(void *arg, struct rnet_http_request *req)
 {
     (void)arg;
@@ -158,6 +169,7 @@ static const struct rnet_http_route routes[] = {
     {.method = "GET", .pattern = "/injecting", .handler = injecting},
     {.method = "GET", .pattern = "/large", .handler = large, .arg = &large_size},
     {.method = "GET", .pattern = "/pieces", .handler = pieces, .flags = RNET_HTTP_STREAM},
+    {.method = "GET", .pattern = "/half", .handler = half, .flags = RNET_HTTP_STREAM},
     {.method = "GET", .pattern = "/no-pieces", .handler = no_pieces},
     {.method = "GET", .pattern = "/describe/{a}/x", .handler = describe},
     {.method = "POST", .pattern = "/jobs/{id}:stop", .handler = hello},
@@ -496,6 +508,19 @@ TASK_TEST(an_answer_that_could_not_be_given_whole_is_cut)
         FALSE(n > 5 && strcmp(b->buf + n - 5, "0\r\n\r\n") == 0);
     }
     reconnect(b);
+}
+
+TASK_TEST(an_answer_whose_rest_cannot_be_made_is_cut)
+{
+    BENCH(.head_ns = 0);
+
+    send_text(b, "GET /half HTTP/1.1\r\n" HOST "\r\n");
+    while (more(b) > 0)
+        ;
+    FALSE(strstr(b->buf, "0\r\n\r\n"));
+    FALSE(strstr(b->buf, "more"));
+    reconnect(b);
+    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
 }
 
 TASK_TEST(pieces_for_HTTP_1_0_end_with_the_connection_and_HEAD_has_none)

@@ -91,6 +91,12 @@ int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
     return r == 1 ? wait_for_drain(req, deadline) : 0;
 }
 
+void rnet_http_stream_fail(struct rnet_http_request *req)
+{
+    if (req->streaming)
+        req->stream_failed = true;
+}
+
 int rnet__stream_end(struct rnet_http_request *req)
 {
     if (req->stream_failed)

@@ -163,6 +163,9 @@ RN_API int rnet_http_stream(struct rnet_http_request *req, unsigned status,
  * the whole. 0, -EPIPE (the connection has gone), -ETIMEDOUT, -ECANCELED, -ENOMEM. */
 RN_API int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
                                   rn_time deadline);
+/* What remains of such an answer cannot be made: as after an error the connection is cut. Before its
+ * beginning nothing happens. */
+RN_API void rnet_http_stream_fail(struct rnet_http_request *req);
 
 /* "Not Found", or "Unknown". */
 RN_API const char *rnet_http_reason(unsigned status);
