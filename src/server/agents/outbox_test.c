@@ -286,7 +286,8 @@ SIM_TEST(who_reports_has_it_when_it_says_so, 3)
     struct peer p = {.capabilities = CAPS_ALL, .seq = 2};
     peer_open(&p, &s, 1);
     expect_offer(peer_beat(&p));
-    struct ft_hash hash = s.sessions->settings_hash;
+    struct ft_hash hash;
+    ft_outbox_settings_hash(HEARTBEAT_S, &hash);
     TRUE(is_plain(peer_ask(&p, report_settings(&status, ft_hash_slice(&hash), FT_STATUS_APPLIED))));
     struct ft_agent *a = ft_agent_lock(s.registry, &p.uid);
     EQ(a->interval, HEARTBEAT_S * RN_S);
