@@ -8,6 +8,9 @@
 #include <base/cleanup.h>
 #include <base/log.h>
 
+#include "metrics/intake.h"
+#include "pipeline.h"
+
 #define READ_MAX (10 * RN_S)
 #define NAMES_MAX 512
 
@@ -18,6 +21,7 @@ struct candidate {
     const struct ft_settings_source *source;
     const char *token_path;
     struct ft_settings settings;
+    struct ft_pipeline pipeline;
     char token[FT_TOKEN_SIZE];
     int result;
     struct ft_text_error why;
@@ -27,6 +31,7 @@ static void candidate_free(void *arg)
 {
     struct candidate *c = arg;
 
+    ft_pipeline_fini(&c->pipeline);
     ft_settings_fini(&c->settings);
     explicit_bzero(c->token, sizeof(c->token));
     free(c);
@@ -43,6 +48,8 @@ static int read_job(void *arg)
     struct candidate *c = arg;
 
     c->result = ft_settings_load(c->source, &c->settings, &c->why);
+    if (c->result == 0)
+        c->result = ft_pipeline_read(&c->settings, &c->pipeline, &c->why);
     if (c->result == 0)
         c->result = ft_api_token(c->token_path, c->token, &c->why);
     return 0;
@@ -86,7 +93,7 @@ static void heartbeat_set(struct ft_reload *r, const struct ft_settings *s)
     (void)ft_sessions_set_heartbeat(r->sessions, (uint32_t)(s->agents.heartbeat / RN_S));
 }
 
-/* What is read from `current` whenever it is needed. */
+/* What is read from `current` whenever it is needed, or is compared where it is kept. */
 static void nothing_to_set(struct ft_reload *r, const struct ft_settings *s)
 {
     (void)r;
@@ -96,11 +103,14 @@ static void nothing_to_set(struct ft_reload *r, const struct ft_settings *s)
 /* The keys that may change while the server runs; every other one needs a restart. */
 static const struct key {
     const char *name;
-    void (*set)(struct ft_reload *r, const struct ft_settings *s);
+    void (*set)(struct ft_reload *r, const struct ft_settings *s); /* NULL: see the caller */
 } keys[] = {
     {"agents.apply_timeout", apply_timeout_set},
     {"agents.heartbeat", heartbeat_set},
     {"stop_timeout", nothing_to_set},
+    {"metrics.lane.bytes_max", nothing_to_set}, /* exporters_follow() */
+    {"metrics.lane.overflow", nothing_to_set},
+    {"exporters", NULL},
 };
 
 static const struct key *key_find(const char *name)
@@ -141,7 +151,7 @@ static void apply(void *arg, const char *name)
     struct change *c = arg;
     const struct key *key = key_find(name);
 
-    if (!key)
+    if (!key || !key->set)
         return;
     key->set(c->reload, c->to);
     names_add(&c->applied, name);
@@ -167,6 +177,24 @@ static void token_apply(struct change *c, const char *token)
     names_add(&c->applied, "admin-token");
 }
 
+/* Always, not only where the key differs: a secret may have changed, and who failed is tried again. */
+static void exporters_follow(struct change *c, const struct ft_pipeline *pipeline)
+{
+    struct ft_fanout_options options = ft_pipeline_options(pipeline, c->to);
+    struct ft_text_error news;
+    char text[NAMES_MAX];
+
+    options.lane.batches_max = c->reload->started->metrics.lane.batches_max;
+    int r = ft_intake_change(c->reload->intake, &options, rn_after(c->to->stop_timeout), &news);
+    if (news.text[0]) {
+        (void)snprintf(text, sizeof(text), "exporters (%.400s)", news.text);
+        names_add(&c->applied, text);
+    }
+    if (r < 0)
+        log_error("not all exporters could be changed: reload again later",
+                  LOG_STR("exporters", news.text), LOG_ERR(r));
+}
+
 static void tell(const struct change *c)
 {
     log_info("settings reloaded", LOG_STR("changed", c->applied.len ? c->applied.text : "nothing"));
@@ -188,6 +216,7 @@ int ft_reload(struct ft_reload *r)
     struct change change = {.reload = r, .to = &c->settings};
     ft_settings_diff(&r->current, &c->settings, apply, &change);
     ft_settings_diff(r->started, &c->settings, note_restart, &change);
+    exporters_follow(&change, &c->pipeline);
     token_apply(&change, c->token);
     tell(&change);
     ft_settings_fini(&r->current);

@@ -29,7 +29,7 @@
 #include "api/api.h"
 #include "changes.h"
 #include "config/rollout.h"
-#include "exporter/types.h"
+#include "pipeline.h"
 #include "reload.h"
 
 struct ft_server {
@@ -115,20 +115,12 @@ static int start_store(struct ft_server *s, struct ft_text_error *reterr)
 
 static int start_pipeline(struct ft_server *s, struct ft_text_error *reterr)
 {
-    const struct ft_settings *o = s->settings;
-    CLEANUP(freep) struct ft_exporter_spec *specs = calloc(o->exporters.n + 1, sizeof(*specs));
-    struct ft_fanout_options options = {
-        .exporters = specs, .n = o->exporters.n, .data_dir = o->data, .lane = o->metrics.lane};
+    CLEANUP(ft_pipeline_fini) struct ft_pipeline pipeline = {0};
 
-    if (!specs)
-        return fail(reterr, -ENOMEM, "cannot start the exporters");
-    int r = ft_exporter_specs(o->yaml, &o->exporters, specs, reterr);
+    int r = ft_pipeline_read(s->settings, &pipeline, reterr);
     if (r < 0)
         return r;
-    if (!o->exporters.given) {
-        specs[0] = ft_exporter_default;
-        options.n = 1;
-    }
+    const struct ft_fanout_options options = ft_pipeline_options(&pipeline, s->settings);
     r = ft_intake_new(&options, ft_sessions_ack, s->registry, &s->intake);
     return r < 0 ? fail(reterr, r, "cannot start the exporters") : 0;
 }

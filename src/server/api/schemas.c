@@ -37,7 +37,7 @@ const struct ft_schema ft_schemas[] = {
     {"SamplePage", "items Sample[], next string|null", NULL},
 
     {"Exporter",
-     "name string, type string, required boolean, state ExporterState, queued_batches integer, "
+     "name string, type string, required boolean, draining boolean, state ExporterState, queued_batches integer, "
      "in_flight_batches integer, last_error string|null, last_success time|null, ledger Ledger",
      NULL},
     {"ExporterState", NULL, "starting ok degraded holding open"},
