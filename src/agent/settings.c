@@ -333,3 +333,38 @@ void ft_settings_fini(struct ft_settings *s)
 {
     s->yaml = ft_yaml_free(s->yaml);
 }
+
+void ft_settings_share(const struct ft_settings *s, struct ft_settings *ret)
+{
+    *ret = *s;
+    (void)ft_yaml_ref(s->yaml);
+}
+
+static struct document document_of(const struct ft_settings *s)
+{
+    return (struct document){.server = s->server,
+                             .state = s->state,
+                             .labels = s->labels,
+                             .reconnect = {s->reconnect_base_ns, s->reconnect_max_ns},
+                             .processes = s->process_items};
+}
+
+void ft_settings_diff(const struct ft_settings *a, const struct ft_settings *b,
+                      ft_option_differs_fn *differs, void *arg)
+{
+    const struct document one = document_of(a), other = document_of(b);
+
+    ft_options_diff(options, &one, &other, differs, arg);
+}
+
+bool ft_process_settings_need_life(const struct ft_process_settings *a,
+                                   const struct ft_process_settings *b)
+{
+    struct ft_process_settings like = *b;
+
+    like.objects = a->objects;
+    like.on_change = a->on_change;
+    like.start_grace_ns = a->start_grace_ns;
+    like.window_ns = a->window_ns;
+    return !ft_options_equal(process_options, a, &like);
+}
