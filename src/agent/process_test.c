@@ -370,3 +370,65 @@ TEST(last_words_are_the_last_lines)
         ft_words_add(w, "0123456789012345678901234567890123456789", 40);
     LE(ft_words_last(w, text, sizeof(text)), 511);
 }
+
+/* ---- other processes while it runs ---- */
+
+static const char two_processes[] = "state: @/state\nprocesses:\n"
+                                    "  - {name: stays, command: [sleep, '1000']}\n"
+                                    "  - {name: goes, command: [sleep, '1001']}\n";
+static const char other_processes[] = "state: @/state\nprocesses:\n"
+                                      "  - {name: comes, command: [sleep, '1002']}\n"
+                                      "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+static const char other_command[] = "state: @/state\nprocesses:\n"
+                                    "  - {name: comes, command: [sleep, '1003']}\n"
+                                    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+
+/* The processes shall be those of `text`, which takes the place of what the world has. */
+static void follow(struct world *w, const char *text)
+{
+    struct ft_settings next;
+
+    testing_settings(text, &next);
+    ft_enter(&w->monitor);
+    OK(ft_supervisor_follow(&w->supervisor, &next));
+    ft_leave(&w->monitor);
+    ft_settings_fini(&w->settings);
+    w->settings = next;
+}
+
+static bool runs(struct world *w, size_t i, uint64_t life)
+{
+    struct ft_process *p = w->supervisor.processes[i];
+
+    return FT_INSIDE(&w->monitor, p->state == FT_PROCESS_RUNNING && p->life == life);
+}
+
+TASK_TEST(other_settings_stop_who_is_gone_start_who_is_new_and_let_the_rest_run_on)
+{
+    struct world w;
+    pid_t stays, goes, comes;
+
+    world_open(&w, two_processes);
+    TASK_UNTIL(runs(&w, 0, 1) && runs(&w, 1, 1));
+    stays = FT_INSIDE(&w.monitor, w.supervisor.processes[0]->pid);
+    goes = FT_INSIDE(&w.monitor, w.supervisor.processes[1]->pid);
+
+    follow(&w, other_processes);
+    TASK_UNTIL(group_is_gone(goes));
+    EQ(w.supervisor.n, 2);
+    STREQ(w.supervisor.processes[0]->settings->name, "comes");
+    TASK_UNTIL(runs(&w, 0, 1));
+    TRUE(runs(&w, 1, 1));
+    EQ(FT_INSIDE(&w.monitor, w.supervisor.processes[1]->pid), stays);
+    EQ(FT_INSIDE(&w.monitor, w.supervisor.processes[1]->settings->start_grace_ns), 7 * RN_S);
+
+    comes = FT_INSIDE(&w.monitor, w.supervisor.processes[0]->pid);
+    follow(&w, other_command); /* a start_grace needs no new life, a command does */
+    TASK_UNTIL(runs(&w, 0, 2));
+    TRUE(group_is_gone(comes));
+    TRUE(runs(&w, 1, 1));
+    follow(&w, "state: @/state\n");
+    EQ(w.supervisor.n, 0);
+    TRUE(group_is_gone(stays));
+    world_close(&w);
+}
