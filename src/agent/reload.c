@@ -2,14 +2,11 @@
 #include "reload.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <base/log.h>
 
 #include "agent.h"
-
-#define NAMES_MAX 256
 
 void ft_reload_init(struct ft_reload *r, const struct ft_settings_source *source,
                     const struct ft_settings *started)
@@ -70,26 +67,10 @@ static const struct key *key_find(const char *name)
 
 /* ---- one reload ---- */
 
-/* Names for people: "a, b". */
-struct names {
-    char text[NAMES_MAX];
-    size_t len;
-};
-
-static void names_add(struct names *n, const char *name)
-{
-    int len = snprintf(n->text + n->len, sizeof(n->text) - n->len, "%s%s", n->len ? ", " : "", name);
-
-    if (len > 0 && (size_t)len < sizeof(n->text) - n->len)
-        n->len += (size_t)len;
-    else
-        n->text[n->len] = '\0';
-}
-
 struct changes {
     const struct key *list[sizeof(keys) / sizeof(*keys)];
     size_t n;
-    struct names applied, restart;
+    struct ft_text_list applied, restart;
 };
 
 /* Differs from what is in force. */
@@ -101,7 +82,7 @@ static void note(void *arg, const char *name)
     if (!key)
         return;
     c->list[c->n++] = key;
-    names_add(&c->applied, name);
+    ft_text_list_add(&c->applied, "%s", name);
 }
 
 /* Differs from what the agent was started with. */
@@ -110,7 +91,7 @@ static void note_restart(void *arg, const char *name)
     struct changes *c = arg;
 
     if (!key_find(name))
-        names_add(&c->restart, name);
+        ft_text_list_add(&c->restart, "%s", name);
 }
 
 static void tell(const struct changes *c)

@@ -1,7 +1,6 @@
 #include "reload.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +11,6 @@
 #include "pipeline.h"
 
 #define READ_MAX (10 * RN_S)
-#define NAMES_MAX 512
-
 /* ---- reading: a job of the pool ---- */
 
 /* All that a HUP brings, before anything of it is in force. */
@@ -123,26 +120,10 @@ static const struct key *key_find(const char *name)
 
 /* ---- applying ---- */
 
-/* Names for people: "a, b". What does not fit is not told. */
-struct names {
-    char text[NAMES_MAX];
-    size_t len;
-};
-
-static void names_add(struct names *n, const char *name)
-{
-    int len = snprintf(n->text + n->len, sizeof(n->text) - n->len, "%s%s", n->len ? ", " : "", name);
-
-    if (len > 0 && (size_t)len < sizeof(n->text) - n->len)
-        n->len += (size_t)len;
-    else
-        n->text[n->len] = '\0';
-}
-
 struct change {
     struct ft_reload *reload;
     const struct ft_settings *to;
-    struct names applied, restart;
+    struct ft_text_list applied, restart;
 };
 
 /* Differs from what is in force. */
@@ -154,7 +135,7 @@ static void apply(void *arg, const char *name)
     if (!key || !key->set)
         return;
     key->set(c->reload, c->to);
-    names_add(&c->applied, name);
+    ft_text_list_add(&c->applied, "%s", name);
 }
 
 /* Differs from what the server was started with. */
@@ -163,7 +144,7 @@ static void note_restart(void *arg, const char *name)
     struct change *c = arg;
 
     if (!key_find(name))
-        names_add(&c->restart, name);
+        ft_text_list_add(&c->restart, "%s", name);
 }
 
 static void token_apply(struct change *c, const char *token)
@@ -174,22 +155,19 @@ static void token_apply(struct change *c, const char *token)
         return;
     memcpy(r->token, token, sizeof(r->token));
     ft_api_set_token(r->api, r->token);
-    names_add(&c->applied, "admin-token");
+    ft_text_list_add(&c->applied, "admin-token");
 }
 
 /* Always, not only where the key differs: a secret may have changed, and who failed is tried again. */
 static void exporters_follow(struct change *c, const struct ft_pipeline *pipeline)
 {
     struct ft_fanout_options options = ft_pipeline_options(pipeline, c->to);
-    struct ft_text_error news;
-    char text[NAMES_MAX];
+    struct ft_text_list news;
 
     options.lane.batches_max = c->reload->started->metrics.lane.batches_max;
     int r = ft_intake_change(c->reload->intake, &options, rn_after(c->to->stop_timeout), &news);
-    if (news.text[0]) {
-        (void)snprintf(text, sizeof(text), "exporters (%.400s)", news.text);
-        names_add(&c->applied, text);
-    }
+    if (news.len)
+        ft_text_list_add(&c->applied, "exporters (%s)", news.text);
     if (r < 0)
         log_error("not all exporters could be changed: reload again later",
                   LOG_STR("exporters", news.text), LOG_ERR(r));

@@ -281,6 +281,7 @@ TEST(the_command_line_goes_before_the_file)
     char path[256];
 
     SETTINGS(file, "data: /from/file\nagents: {listen: [127.0.0.1:9]}\n");
+    EQ(file.agents.listen.n, 1);
     snprintf(path, sizeof(path), "%s/fettled.yaml", test_dir());
     OK(ft_settings_load(&(struct ft_settings_source){.file = path}, &s, &error));
     STREQ(s.data, "/from/file");

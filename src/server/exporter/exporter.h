@@ -149,3 +149,6 @@ ft_exporter_spec_head(const struct ft_exporter_spec *spec)
 {
     return spec->settings;
 }
+
+/* Would the two do the same? */
+bool ft_exporter_same(const struct ft_exporter_spec *a, const struct ft_exporter_spec *b);

@@ -71,5 +71,3 @@ int ft_exporter_specs(struct ft_yaml *y, const struct ft_items *items,
 /* What the files hold that an exporter's settings name: another hash, another secret. Blocking. A file
  * that cannot be read counts as empty. 0, -ENOMEM. */
 int ft_exporter_files_hash(const struct ft_exporter_spec *spec, struct ft_hash *ret);
-/* Would the two do the same? */
-bool ft_exporter_same(const struct ft_exporter_spec *a, const struct ft_exporter_spec *b);

@@ -8,7 +8,6 @@
 #include <base/cleanup.h>
 #include <base/log.h>
 
-#include "exporter/types.h"
 #include "metrics/outlet.h"
 
 static void fanout_freep(struct ft_fanout **f)
@@ -236,17 +235,10 @@ static struct ft_lane_record *record_find(struct ft_fanout *f, const char *name)
     return NULL;
 }
 
-static void news_add(struct ft_text_error *news, const char *what, const char *name)
-{
-    struct ft_text_error before = *news;
-
-    ft_text_error_set(news, "%s%s%s %s", before.text, before.text[0] ? ", " : "", what, name);
-}
-
 /* One exporter as it shall be. 0, or it stays as it was; *ret_record is NULL where there is none. */
 static int lane_follow(struct ft_fanout *f, const struct ft_exporter_spec *spec,
                        const struct ft_lane_settings *settings, struct ft_lane_record **ret_record,
-                       struct ft_text_error *news)
+                       struct ft_text_list *news)
 {
     const char *name = ft_exporter_spec_head(spec)->name;
     struct ft_lane_record *record = record_find(f, name);
@@ -255,7 +247,7 @@ static int lane_follow(struct ft_fanout *f, const struct ft_exporter_spec *spec,
 
     *ret_record = NULL;
     if (record && record->draining) {
-        news_add(news, "still draining:", name);
+        ft_text_list_add(news, "still draining: %s", name);
         return -EBUSY;
     }
     if (!record) {
@@ -269,9 +261,9 @@ static int lane_follow(struct ft_fanout *f, const struct ft_exporter_spec *spec,
             r = lane_change(f, record, spec);
     }
     if (r < 0)
-        news_add(news, "no memory for", name);
+        ft_text_list_add(news, "no memory for %s", name);
     else if (what)
-        news_add(news, what, name);
+        ft_text_list_add(news, "%s %s", what, name);
     *ret_record = record;
     return r;
 }
@@ -324,7 +316,7 @@ static bool is_wanted(const struct ft_fanout_options *o, const struct ft_lane_re
 }
 
 static int leave_unwanted(struct ft_fanout *f, const struct ft_fanout_options *o, rn_time until,
-                          struct ft_text_error *news)
+                          struct ft_text_list *news)
 {
     struct ft_lane_record *record;
     int r = 0;
@@ -334,20 +326,21 @@ static int leave_unwanted(struct ft_fanout *f, const struct ft_fanout_options *o
         if (record->draining || is_wanted(o, record))
             continue;
         int e = lane_leave(f, record, until);
-        news_add(news, e < 0 ? "no memory to remove" : "removed", ft_lane_name(record->lane));
+        ft_text_list_add(news, "%s %s", e < 0 ? "no memory to remove" : "removed",
+                         ft_lane_name(record->lane));
         r = r < 0 ? r : e;
     }
     return r;
 }
 
 int ft_fanout_change(struct ft_fanout *f, const struct ft_fanout_options *options,
-                     rn_time drain_until, struct ft_text_error *ret_news)
+                     rn_time drain_until, struct ft_text_list *ret_news)
 {
     CLEANUP(freep) struct ft_lane_record **wanted = calloc(options->n + 1, sizeof(*wanted));
     size_t n = 0;
     int r = 0;
 
-    ret_news->text[0] = '\0';
+    *ret_news = (struct ft_text_list){.len = 0};
     if (!wanted)
         return -ENOMEM;
     lanes_reap(f);
@@ -366,7 +359,7 @@ int ft_fanout_change(struct ft_fanout *f, const struct ft_fanout_options *option
 int ft_fanout_new(const struct ft_fanout_options *options, struct ft_fanout **ret)
 {
     CLEANUP(fanout_freep) struct ft_fanout *f = calloc(1, sizeof(*f));
-    struct ft_text_error news;
+    struct ft_text_list news;
     int r;
 
     if (!f)

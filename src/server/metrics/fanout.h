@@ -43,7 +43,7 @@ void ft_fanout_offer(struct ft_fanout *f, struct ft_batch *batch);
  * failed is as it was. *ret_news says in any case what was done and what was not: "added a, changed
  * b, removed c"; empty: nothing. */
 int ft_fanout_change(struct ft_fanout *f, const struct ft_fanout_options *options,
-                     rn_time drain_until, struct ft_text_error *ret_news);
+                     rn_time drain_until, struct ft_text_list *ret_news);
 
 /* Let the lanes send what they have, until `deadline`; what is left is dropped{shutdown}, and so is
  * what is offered from now on. Suspends. Returns 0, or -ETIMEDOUT when an exporter is still inside

@@ -693,7 +693,7 @@ TASK_TEST(the_metrics_are_there_from_the_start_and_count)
 
 /* The exporters shall be these. */
 static int change_to(struct fixture *x, const struct ft_exporter_spec *specs, size_t n,
-                     rn_time drain, struct ft_text_error *news)
+                     rn_time drain, struct ft_text_list *news)
 {
     struct ft_fanout_options o = x->options;
 
@@ -707,7 +707,7 @@ TASK_TEST(a_changed_exporter_takes_over_what_its_lane_holds_and_nothing_is_lost)
     struct fixture *x = fixture_new(2);
     struct fake_settings settings = x->settings[0];
     struct ft_exporter_spec spec = {.type = &fake_slow_type, .settings = &settings};
-    struct ft_text_error news;
+    struct ft_text_list news;
 
     x->options.n = 1;
     settings.fake = &x->fakes[1];
@@ -736,7 +736,7 @@ TASK_TEST(an_exporter_that_cannot_be_opened_is_replaced_too)
     struct fixture *x = fixture_new(1);
     struct fake_settings settings = x->settings[0];
     struct ft_exporter_spec spec = {.type = &fake_type, .settings = &settings};
-    struct ft_text_error news;
+    struct ft_text_list news;
 
     settings.fake = &x->fakes[1];
     atomic_store(&x->fakes[0].shut, true);
@@ -752,7 +752,7 @@ TASK_TEST(an_exporter_that_cannot_be_opened_is_replaced_too)
 TASK_TEST(an_exporter_that_is_removed_drains_and_then_is_not_shown_any_more)
 {
     struct fixture *x = fixture_new(2);
-    struct ft_text_error news;
+    struct ft_text_list news;
 
     atomic_store(&x->fakes[1].temper, FAKE_HOLDS);
     start(x);
@@ -782,7 +782,7 @@ TASK_TEST(an_exporter_that_is_removed_drains_and_then_is_not_shown_any_more)
 TASK_TEST(what_a_removed_required_exporter_could_not_send_in_time_is_decided)
 {
     struct fixture *x = fixture_new(2);
-    struct ft_text_error news;
+    struct ft_text_list news;
 
     atomic_store(&x->fakes[0].temper, FAKE_FAILS);
     start(x);
@@ -802,7 +802,7 @@ TASK_TEST(what_a_removed_required_exporter_could_not_send_in_time_is_decided)
 TASK_TEST(the_last_exporter_goes_and_offers_are_counted_as_discarded)
 {
     struct fixture *x = fixture_new(1);
-    struct ft_text_error news;
+    struct ft_text_list news;
 
     start(x);
     fake_offer(x->fanout, 1, 3);
@@ -822,7 +822,7 @@ TASK_TEST(the_last_exporter_goes_and_offers_are_counted_as_discarded)
 TASK_TEST(exporters_change_while_samples_flow_and_every_batch_is_decided_once)
 {
     struct fixture *x = fixture_new(2);
-    struct ft_text_error news;
+    struct ft_text_list news;
     uint64_t seq = 1;
 
     start(x);

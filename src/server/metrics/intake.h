@@ -41,7 +41,7 @@ int ft_intake_offer(struct ft_intake *in, const struct ft_uuid *agent, struct rn
 
 /* Other exporters: ft_fanout_change(). */
 int ft_intake_change(struct ft_intake *in, const struct ft_fanout_options *options,
-                     rn_time drain_until, struct ft_text_error *ret_news);
+                     rn_time drain_until, struct ft_text_list *ret_news);
 
 /* Flush until `deadline` (ft_fanout_stop()), then nothing is taken any more. Suspends. 0,
  * -ETIMEDOUT. */
