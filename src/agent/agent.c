@@ -27,13 +27,11 @@ static int identity_note(struct ft_agent *a)
 }
 
 int ft_agent_open(const struct ft_settings_source *source, const struct ft_settings *settings,
-                  struct ft_agent *a,
-                  struct ft_text_error *reterr)
+                  struct ft_agent *a, struct ft_text_error *reterr)
 {
     int r;
 
-    *a = (struct ft_agent){
-        .store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
+    *a = (struct ft_agent){.store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
     ft_reload_init(&a->reload, source, settings);
     a->settings = settings = &a->reload.current;
     r = ft_store_open(settings->state, &a->store, reterr);

@@ -45,11 +45,11 @@ struct ft_agent {
     bool stopping;
 };
 
-/* `settings` were read from `source`, which a HUP reads again; both are borrowed. What needs no runtime: identity, survivors, the file part of an unfinished transaction. 0, or an
- * error told in *reterr. */
+/* `settings` were read from `source`, which a HUP reads again; both are borrowed. What needs no
+ * runtime: identity, survivors, the file part of an unfinished transaction. 0, or an error told in
+ * *reterr. */
 int ft_agent_open(const struct ft_settings_source *source, const struct ft_settings *settings,
-                  struct ft_agent *a,
-                  struct ft_text_error *reterr);
+                  struct ft_agent *a, struct ft_text_error *reterr);
 void ft_agent_close(struct ft_agent *a);
 
 /* The first task of the runtime: returns when told to stop and everything has ended. */

@@ -28,8 +28,7 @@ static inline int ft_bell_open_in(struct ft_bell *b, struct ft_monitor *monitor,
     if (r < 0)
         return r;
     b->monitor = monitor;
-    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2,
-                           scope);
+    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2, scope);
 }
 
 static inline int ft_bell_open(struct ft_bell *b, struct ft_monitor *monitor)

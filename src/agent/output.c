@@ -163,9 +163,8 @@ static int drain_task(void *arg)
 
 void ft_output_reset(struct ft_output *o, const struct ft_process_settings *settings)
 {
-    *o = (struct ft_output){.kind = settings->stdout_to.kind,
-                            .counts = settings->lines == FT_LINES_STDOUT,
-                            .file = -1};
+    *o = (struct ft_output){
+        .kind = settings->stdout_to.kind, .counts = settings->lines == FT_LINES_STDOUT, .file = -1};
     (void)snprintf(o->name, sizeof(o->name), "%s", settings->name);
     for (int i = 0; i < 2; i++) {
         o->drains[i].output = o;

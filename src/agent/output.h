@@ -40,7 +40,7 @@ struct ft_output {
     /* set at each start of the process, then its drains only */
     char name[256]; /* of the process */
     enum ft_stdout_kind kind;
-    bool counts; /* newlines */
+    bool counts;                /* newlines */
     int file;                   /* stdout: file:PATH, opened for appending; -1: none */
     struct ft_drain drains[2];  /* stdout, stderr */
     uint64_t lines;             /* newlines on stdout since the process started */

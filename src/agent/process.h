@@ -59,8 +59,8 @@ struct ft_supervisor {
     char *folder;               /* owned: working directory of the processes */
     const char *state_folder;
     char *mark;                   /* owned: the environment entry */
-    struct rn_scope ringers; /* every task that may ring is in it */
-    struct rn_scope tasks;   /* of the processes */
+    struct rn_scope ringers;      /* every task that may ring is in it */
+    struct rn_scope tasks;        /* of the processes */
 
     /* inside the monitor */
     struct ft_process **processes; /* owned, n of them, in the order of the file */

@@ -376,12 +376,14 @@ TEST(last_words_are_the_last_lines)
 static const char two_processes[] = "state: @/state\nprocesses:\n"
                                     "  - {name: stays, command: [sleep, '1000']}\n"
                                     "  - {name: goes, command: [sleep, '1001']}\n";
-static const char other_processes[] = "state: @/state\nprocesses:\n"
-                                      "  - {name: comes, command: [sleep, '1002']}\n"
-                                      "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
-static const char other_command[] = "state: @/state\nprocesses:\n"
-                                    "  - {name: comes, command: [sleep, '1003']}\n"
-                                    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+static const char other_processes[] =
+    "state: @/state\nprocesses:\n"
+    "  - {name: comes, command: [sleep, '1002']}\n"
+    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+static const char other_command[] =
+    "state: @/state\nprocesses:\n"
+    "  - {name: comes, command: [sleep, '1003']}\n"
+    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
 
 /* The processes shall be those of `text`, which takes the place of what the world has. */
 static void follow(struct world *w, const char *text)

@@ -50,10 +50,8 @@ static const struct key {
     const char *name;
     void (*changed)(struct ft_agent *a); /* the new settings are in force */
 } keys[] = {
-    {"server", ft_link_move},
-    {"labels", labels_changed},
-    {"reconnect.base", nothing_to_do},
-    {"reconnect.max", nothing_to_do},
+    {"server", ft_link_move},          {"labels", labels_changed},
+    {"reconnect.base", nothing_to_do}, {"reconnect.max", nothing_to_do},
     {"processes", processes_changed},
 };
 

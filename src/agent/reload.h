@@ -1,7 +1,7 @@
 /* HUP: the agent's file is read again, between two applications, and what may change is changed.
  *
- *     asked --(nothing is being applied)--> read and judge (pool) --wrong--> all stays, one line says so
- *                                              |
+ *     asked --(nothing is being applied)--> read and judge (pool)
+ *                                              +--wrong--> all stays, one line says why
  *                                              +--right--> changed; one line says what
  *
  * Settings are immutable and counted: who suspends with a text of them holds them.

@@ -42,7 +42,8 @@ struct ft_settings {
     struct ft_yaml *yaml; /* owns all the above; counted */
 };
 
-/* Where settings come from: the agent's file, and the server that the command line names instead. */
+/* Where settings come from: the agent's file, and the server that the command line names instead.
+ */
 struct ft_settings_source {
     const char *file, *server; /* server: NULL: the file's */
 };

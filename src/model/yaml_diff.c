@@ -1,7 +1,7 @@
 /* Comparing what one table has read twice.
  *
- * The same walk as the reader's, over two values at once. A field without a way to compare it counts
- * as different: rather one change too many is told than one too few.
+ * The same walk as the reader's, over two values at once. A field without a way to compare it
+ * counts as different: rather one change too many is told than one too few.
  */
 #include <stdio.h>
 #include <string.h>

@@ -13,7 +13,7 @@ struct ft_yaml {
     char                 *name; /* as it stands in messages */
     char                 *dir;
     struct ft_yaml_block *blocks;
-    _Atomic uint32_t      refs;
+    _Atomic uint32_t refs;
 };
 
 /* Zeroed. */

@@ -42,9 +42,8 @@ static const char usage[] =
     "TERM and INT stop in order, a second one at once; HUP reads the settings again.\n";
 
 static const char *addresses[3][ADDRESSES_MAX];
-static struct ft_settings_source source = {.agents.items = addresses[0],
-                                           .api.items = addresses[1],
-                                           .debug.items = addresses[2]};
+static struct ft_settings_source source = {
+    .agents.items = addresses[0], .api.items = addresses[1], .debug.items = addresses[2]};
 static bool arg_check;
 
 __attribute__((format(printf, 1, 2))) static int bad_usage(const char *format, ...)

@@ -9,7 +9,8 @@ struct ft_pipeline {
     size_t n;
 };
 
-/* Judge and list them, with what their secret files hold now. Blocking. 0, or < 0 with the reason. */
+/* Judge and list them, with what their secret files hold now. Blocking. 0, or < 0 with the reason.
+ */
 int ft_pipeline_read(const struct ft_settings *s, struct ft_pipeline *ret,
                      struct ft_text_error *reterr);
 void ft_pipeline_fini(struct ft_pipeline *p);

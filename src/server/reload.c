@@ -158,7 +158,8 @@ static void token_apply(struct change *c, const char *token)
     ft_text_list_add(&c->applied, "admin-token");
 }
 
-/* Always, not only where the key differs: a secret may have changed, and who failed is tried again. */
+/* Always, not only where the key differs: a secret may have changed, and who failed is tried again.
+ */
 static void exporters_follow(struct change *c, const struct ft_pipeline *pipeline)
 {
     struct ft_fanout_options options = ft_pipeline_options(pipeline, c->to);

@@ -4,8 +4,8 @@
  *            |
  *            +--right--> each key that differs is applied, or named as one that needs a restart
  *
- * Judged are the settings as at a start, and the admin token. Settings are immutable and counted: who
- * still uses a text of the old ones holds them.
+ * Judged are the settings as at a start, and the admin token. Settings are immutable and counted:
+ * who still uses a text of the old ones holds them.
  */
 #pragma once
 

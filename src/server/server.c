@@ -35,7 +35,7 @@
 struct ft_server {
     const struct ft_settings *settings; /* at the start */
     char token_path[4096];
-    struct rn_class *files; /* where a reload reads */
+    struct rn_class *files;  /* where a reload reads */
     struct ft_reload reload; /* settings and token in force */
     struct rn_fd signals;
     struct rn_scope scope;
@@ -134,8 +134,8 @@ static int start_tasks(struct ft_server *s, struct ft_text_error *reterr)
     if (r == 0)
         r = ft_rollout_start(s->scope, &rollout, s->changes_rx);
     if (r == 0)
-        r = ft_liveness_start(s->scope, &(struct ft_liveness_options){
-                                            s->registry, &s->reload.apply_timeout});
+        r = ft_liveness_start(s->scope,
+                              &(struct ft_liveness_options){s->registry, &s->reload.apply_timeout});
     if (r == 0)
         r = ft_persist_start(s->scope, s->registry, s->store);
     return r < 0 ? fail(reterr, r, "cannot start") : 0;
@@ -242,8 +242,8 @@ static int start_reload(struct ft_server *s, struct ft_text_error *reterr)
 static int start_all(struct ft_server *s, struct ft_text_error *reterr)
 {
     static int (*const steps[])(struct ft_server * s, struct ft_text_error * reterr) = {
-        prepare_data, open_signals, start_store,    start_pipeline,
-        start_tasks,  start_api,    start_sessions, start_debug, start_reload};
+        prepare_data, open_signals,   start_store, start_pipeline, start_tasks,
+        start_api,    start_sessions, start_debug, start_reload};
     int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &s->scope);
 
     if (r < 0)

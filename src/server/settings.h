@@ -41,11 +41,12 @@ struct ft_settings {
     struct ft_yaml *yaml; /* owns all of the above; counted */
 };
 
-/* Where settings come from: a file, and what the command line says instead. Borrowed by the settings.
+/* Where settings come from: a file, and what the command line says instead. Borrowed by the
+ * settings.
  */
 struct ft_settings_source {
-    const char *file; /* NULL: the defaults */
-    const char *data; /* NULL: the file's, as below */
+    const char *file;                     /* NULL: the defaults */
+    const char *data;                     /* NULL: the file's, as below */
     struct ft_strings agents, api, debug; /* empty: the file's */
 };
 

@@ -288,10 +288,10 @@ TEST(the_command_line_goes_before_the_file)
     ft_settings_share(&s, &second);
     ft_settings_fini(&s);
     STREQ(second.data, "/from/file"); /* as long as somebody holds them */
-    OK(ft_settings_load(
-        &(struct ft_settings_source){
-            .file = path, .data = "/given", .agents = {.items = given, .n = 2}},
-        &s, &error));
+    OK(ft_settings_load(&(struct ft_settings_source){.file = path,
+                                                     .data = "/given",
+                                                     .agents = {.items = given, .n = 2}},
+                        &s, &error));
     STREQ(s.data, "/given");
     EQ(s.agents.listen.n, 2);
     STREQ(s.agents.listen.items[1], "127.0.0.1:2");

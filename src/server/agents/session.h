@@ -34,7 +34,7 @@ struct ft_sessions {
     struct rnet_server *server;
 
     /* any thread */
-    _Atomic uint32_t heartbeat_s; /* what we offer; a reload changes it */
+    _Atomic uint32_t heartbeat_s;    /* what we offer; a reload changes it */
     _Atomic rn_time full_state_next; /* when the token bucket has its next token */
     _Atomic uint64_t messages[FT_TRANSPORT_COUNT][FT_KIND_COUNT];
     _Atomic uint64_t pushes;
@@ -51,9 +51,9 @@ struct ft_sessions {
 #define FT_RETRY_DRAIN_NS UINT64_C(2000000000)
 
 enum ft_session_bits {
-    FT_SESSION_GREETED = 1 << 0,          /* our capabilities were told */
-    FT_SESSION_FULL_WANTED = 1 << 1,      /* ReportFullState is to be sent at full_at */
-    FT_SESSION_FULL_ASKED = 1 << 2,       /* it was sent, and the state has not come yet */
+    FT_SESSION_GREETED = 1 << 0,     /* our capabilities were told */
+    FT_SESSION_FULL_WANTED = 1 << 1, /* ReportFullState is to be sent at full_at */
+    FT_SESSION_FULL_ASKED = 1 << 2,  /* it was sent, and the state has not come yet */
     FT_SESSION_ENDING = 1 << 3,
 };
 

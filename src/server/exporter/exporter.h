@@ -88,8 +88,8 @@ struct ft_exporter_head {
     const char *data_dir; /* what relative paths are relative to; borrowed */
 };
 
-/* The options that every exporter has; first in each table. An FT_PATH names a file that is read when
- * the exporter opens (a secret, a certificate): ft_exporter_files_hash(). */
+/* The options that every exporter has; first in each table. An FT_PATH names a file that is read
+ * when the exporter opens (a secret, a certificate): ft_exporter_files_hash(). */
 #define FT_EXPORTER_OPTIONS(self_type, name_default, required_default)                             \
     {"name", FT_STRING, offsetof(struct self_type, head.name), .def = name_default,                \
      .help = "its name in API and metrics"},                                                       \

@@ -42,8 +42,8 @@ struct self {
 #define AT(field) offsetof(struct ft_influxdb_settings, field)
 const struct ft_option ft_influxdb_options[] = {
     FT_EXPORTER_OPTIONS(ft_influxdb_settings, "influxdb", "false"),
-    {"url", FT_CUSTOM, AT(url), .def = "http://127.0.0.1:8086", .parse = ft_http_url_parse, .same = ft_option_same_text,
-     .help = "where it listens"},
+    {"url", FT_CUSTOM, AT(url), .def = "http://127.0.0.1:8086", .parse = ft_http_url_parse,
+     .same = ft_option_same_text, .help = "where it listens"},
     {"database", FT_STRING, AT(database), .help = "1.x: the database"},
     {"retention_policy", FT_STRING, AT(retention_policy),
      .help = "1.x: instead of the database's default"},

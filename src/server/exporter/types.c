@@ -56,8 +56,8 @@ static int settings_judge(const struct ft_yaml *y, const struct ft_variant *v,
     return ft_yaml_fail(y, v->mark, reterr, "%s", why.text);
 }
 
-int ft_exporter_specs(struct ft_yaml *y, const struct ft_items *items,
-                      struct ft_exporter_spec *ret, struct ft_text_error *reterr)
+int ft_exporter_specs(struct ft_yaml *y, const struct ft_items *items, struct ft_exporter_spec *ret,
+                      struct ft_text_error *reterr)
 {
     const struct ft_variant *v = items->items;
 
@@ -75,8 +75,7 @@ int ft_exporter_specs(struct ft_yaml *y, const struct ft_items *items,
         r = settings_judge(y, &v[i], reterr);
         if (r < 0)
             return r;
-        ret[i] =
-            (struct ft_exporter_spec){.type = v[i].type->tag, .settings = head, .yaml = y};
+        ret[i] = (struct ft_exporter_spec){.type = v[i].type->tag, .settings = head, .yaml = y};
     }
     return 0;
 }

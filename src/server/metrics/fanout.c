@@ -77,7 +77,8 @@ static void set_add(struct ft_lane_set *s, struct ft_lane_record *record, bool t
     }
 }
 
-/* Exchange the set if it is still `old`, which the caller holds; then the reference of `s` is taken. */
+/* Exchange the set if it is still `old`, which the caller holds; then the reference of `s` is
+ * taken. */
 static bool set_publish(struct ft_fanout *f, struct ft_lane_set *old, struct ft_lane_set *s)
 {
     rn_lock_acquire(&f->lock);
@@ -235,7 +236,8 @@ static struct ft_lane_record *record_find(struct ft_fanout *f, const char *name)
     return NULL;
 }
 
-/* One exporter as it shall be. 0, or it stays as it was; *ret_record is NULL where there is none. */
+/* One exporter as it shall be. 0, or it stays as it was; *ret_record is NULL where there is none.
+ */
 static int lane_follow(struct ft_fanout *f, const struct ft_exporter_spec *spec,
                        const struct ft_lane_settings *settings, struct ft_lane_record **ret_record,
                        struct ft_text_list *news)
@@ -289,7 +291,8 @@ static struct ft_lane_set *set_make(struct ft_fanout *f, struct ft_lane_record *
     return s;
 }
 
-/* From now on `wanted` take the offers. A lane that has drained may leave the set at the same time. */
+/* From now on `wanted` take the offers. A lane that has drained may leave the set at the same time.
+ */
 static int lanes_publish(struct ft_fanout *f, struct ft_lane_record *const *wanted, size_t n)
 {
     bool done = false;

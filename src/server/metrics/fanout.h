@@ -32,12 +32,11 @@ int ft_fanout_new(const struct ft_fanout_options *options, struct ft_fanout **re
  * fanout, or inside it. */
 void ft_fanout_offer(struct ft_fanout *f, struct ft_batch *batch);
 
-
-/* Give it other exporters, from the task that made it. Exporters are told apart by their names: who is
- * new gets a lane; who changed is replaced in its lane, which keeps what it holds and its books; who
- * is gone drains until `drain_until`, shown as draining, and then goes. Bounds and policy of all lanes
- * follow options->lane, but for batches_max, which only new lanes take. The rest of `options` stays as
- * it was made. Each exporter succeeds or fails for itself.
+/* Give it other exporters, from the task that made it. Exporters are told apart by their names: who
+ * is new gets a lane; who changed is replaced in its lane, which keeps what it holds and its books;
+ * who is gone drains until `drain_until`, shown as draining, and then goes. Bounds and policy of
+ * all lanes follow options->lane, but for batches_max, which only new lanes take. The rest of
+ * `options` stays as it was made. Each exporter succeeds or fails for itself.
  *
  * Suspends. Returns 0, or the first failure: -EBUSY (one of that name still drains), -ENOMEM; who
  * failed is as it was. *ret_news says in any case what was done and what was not: "added a, changed

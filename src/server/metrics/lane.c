@@ -69,8 +69,7 @@ static void item_drop(const struct ft_lane_item *it, enum ft_column reason)
     RN_CHECK(l, FT_LANE_MAGIC);
     ft_lane_uncount(l, it->batch);
     ft_ledger_move(&l->ledger, FT_COLUMN_queued, reason, it->batch->count);
-    if (reason != FT_DROPPED_shutdown ||
-        atomic_load_explicit(&l->draining, memory_order_relaxed))
+    if (reason != FT_DROPPED_shutdown || atomic_load_explicit(&l->draining, memory_order_relaxed))
         ft_lane_decide(l, it->batch, it->required);
     (void)ft_batch_unref(it->batch);
 }

@@ -16,9 +16,10 @@
  *                           |<---> holding (a person has to do something)
  *                           a success leads back to ok from everywhere
  *
- * Another exporter in its place, by ft_lane_replace(): between two sends the old one is closed and the
- * new one opened; channel, books and what has to be tried again stay. A lane that is removed drains: it
- * gets no more offers, and what is dropped at its end counts as decided, since nobody will ask again.
+ * Another exporter in its place, by ft_lane_replace(): between two sends the old one is closed and
+ * the new one opened; channel, books and what has to be tried again stay. A lane that is removed
+ * drains: it gets no more offers, and what is dropped at its end counts as decided, since nobody
+ * will ask again.
  *
  * Stop: gather without waiting until the channel is empty, or the deadline cancels; what is left
  * then is dropped{shutdown}.
@@ -83,17 +84,17 @@ struct ft_lane_setup {
  * ... */
 int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, struct ft_lane **ret);
 
-/* Queue one more reference of `batch`, or drop it and count that. `required`: this lane is one of those
- * that have to decide about it. O(1), never waits. */
+/* Queue one more reference of `batch`, or drop it and count that. `required`: this lane is one of
+ * those that have to decide about it. O(1), never waits. */
 void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch, bool required);
 
-/* Another exporter (same name, whatever type) from the next send on; takes `next` over. From the maker's
- * task. Suspends. */
+/* Another exporter (same name, whatever type) from the next send on; takes `next` over. From the
+ * maker's task. Suspends. */
 void ft_lane_replace(struct ft_lane *l, struct ft_outlet *next, bool required);
 /* Other bounds and another policy, for what is offered from now on; batches_max stays. */
 void ft_lane_tune(struct ft_lane *l, const struct ft_lane_settings *settings);
-/* No more offers will come: send what there is and end, and let what is dropped be decided. From the
- * maker's task; never waits. */
+/* No more offers will come: send what there is and end, and let what is dropped be decided. From
+ * the maker's task; never waits. */
 void ft_lane_drain(struct ft_lane *l);
 /* Ends when the task does: a receiving end of the maker's. */
 struct rn_rx ft_lane_ended(const struct ft_lane *l);

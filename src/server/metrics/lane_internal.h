@@ -30,7 +30,8 @@ struct ft_lane {
     void *decided_arg;
     struct ft_door *door;
     struct rn_task task;
-    struct rn_tx order_tx; /* the maker's task; a ring: there is an exporter in `next`; closed: stop */
+    struct rn_tx
+        order_tx; /* the maker's task; a ring: there is an exporter in `next`; closed: stop */
     struct rn_rx ended_rx; /* the maker's task; closed when the lane's task ends */
 
     /* the lane's task */

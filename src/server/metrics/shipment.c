@@ -83,9 +83,8 @@ struct ft_shipment *ft_shipment_unref(struct ft_shipment *s)
 void ft_shipment_add(struct ft_shipment *s, struct ft_batch *batch, rn_time since, bool required)
 {
     rn_assert(s->n_items < s->items_max && s->n_rows + batch->count <= s->rows_max);
-    s->items[s->n_items++] =
-        (struct ft_shipment_item){
-            .batch = batch, .since = since, .left = batch->count, .required = required};
+    s->items[s->n_items++] = (struct ft_shipment_item){
+        .batch = batch, .since = since, .left = batch->count, .required = required};
     for (uint32_t i = 0; i < batch->count; i++)
         s->rows[s->n_rows++] = (struct ft_row){.batch = batch, .sample = &batch->samples[i]};
     s->bytes += batch->bytes;

@@ -25,7 +25,8 @@ struct ft_text_list {
     size_t len;
 };
 
-__attribute__((format(printf, 2, 3))) static inline void ft_text_list_add(struct ft_text_list *l, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline void ft_text_list_add(struct ft_text_list *l,
+                                                                          const char *format, ...)
 {
     char item[sizeof(l->text)];
     va_list ap;

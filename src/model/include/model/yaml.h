@@ -133,8 +133,8 @@ int ft_yaml_read_file(const char *path, const struct ft_option *table, void *val
 int ft_yaml_read_text(const char *name, const char *text, size_t len, const struct ft_option *table,
                       void *value, size_t size, struct ft_yaml **ret_yaml,
                       struct ft_text_error *reterr);
-/* What was read is shared by who takes references: it does not change. Free lets go of one. From any
- * thread; NULL is fine. */
+/* What was read is shared by who takes references: it does not change. Free lets go of one. From
+ * any thread; NULL is fine. */
 struct ft_yaml *ft_yaml_ref(struct ft_yaml *y);
 struct ft_yaml *ft_yaml_free(struct ft_yaml *y); /* returns NULL */
 static inline void ft_yaml_freep(struct ft_yaml **y)
