@@ -312,11 +312,12 @@ int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *mo
     int r;
 
     *ret = (struct ft_supervisor){
-        .state_folder = settings->state, .monitor = monitor, .ringers = rn_scope_self()};
+        .monitor = monitor, .ringers = rn_scope_self()};
     const size_t n = ft_settings_processes(settings, &all);
     ret->processes = calloc(n + 1, sizeof(*ret->processes));
     ret->folder = strdup(settings->folder);
-    if (!ret->folder) {
+    ret->state_folder = strdup(settings->state);
+    if (!ret->folder || !ret->state_folder) {
         ft_supervisor_close(ret);
         return -ENOMEM;
     }
@@ -338,6 +339,7 @@ void ft_supervisor_close(struct ft_supervisor *s)
         process_free(s->processes[i]);
     free(s->processes);
     free(s->folder);
+    free(s->state_folder);
     free(s->mark);
     *s = (struct ft_supervisor){0};
 }

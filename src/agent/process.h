@@ -57,10 +57,10 @@ struct ft_supervisor {
     /* set once */
     struct ft_monitor *monitor; /* borrowed */
     char *folder;               /* owned: working directory of the processes */
-    const char *state_folder;
-    char *mark;                   /* owned: the environment entry */
-    struct rn_scope ringers;      /* every task that may ring is in it */
-    struct rn_scope tasks;        /* of the processes */
+    char *state_folder;         /* owned */
+    char *mark;                 /* owned: the environment entry */
+    struct rn_scope ringers;    /* every task that may ring is in it */
+    struct rn_scope tasks;      /* of the processes */
 
     /* inside the monitor */
     struct ft_process **processes; /* owned, n of them, in the order of the file */
