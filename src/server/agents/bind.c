@@ -142,7 +142,7 @@ void ft_session_unbind(struct ft_session *s)
     ft_agent_unlock(r, a);
     s->agent = NULL;
     s->waits_until = 0;
-    s->bits &=
-        ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED | FT_SESSION_SETTINGS_OFFERED);
+    s->bits &= ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED);
+    s->settings_offered = 0;
     s->full_at = 0;
 }

@@ -51,7 +51,8 @@ static void look_at_silence(struct look *l, struct ft_agent *a)
 static void look_at_applying(struct look *l, struct ft_agent *a)
 {
     if (a->status != FT_STATUS_APPLYING || (a->bits & FT_AGENT_TIMED_OUT) ||
-        l->now - a->applying_since < l->o->apply_timeout)
+        l->now - a->applying_since <
+            atomic_load_explicit(l->o->apply_timeout, memory_order_relaxed))
         return;
     a->bits |= FT_AGENT_TIMED_OUT | FT_AGENT_DIRTY;
     if (ft_agent_reports_desired_locked(a))

@@ -93,7 +93,7 @@ static json_t *json_error(const struct ft_api *api, const struct ft_agent_snapsh
     if (!s->timed_out)
         return ft_json_slice(ft_blob_slice(s->status_error));
     snprintf(text, sizeof(text), "APPLYING, and no news of it for %lld s",
-             (long long)(api->o.apply_timeout / RN_S));
+             (long long)(atomic_load_explicit(api->o.apply_timeout, memory_order_relaxed) / RN_S));
     return json_string(text);
 }
 

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <rnet/http.h>
 
 #include <model/text_error.h>
@@ -21,14 +23,14 @@ struct ft_api_options {
     const char *const *addrs;
     size_t n_addrs;
     struct rn_scope scope; /* of handler tasks; outlives the API */
-    const char *token;     /* borrowed, here and below */
-    struct ft_catalog *catalog;
+    const char *token;     /* copied */
+    struct ft_catalog *catalog; /* borrowed, here and below */
     struct ft_registry *registry;
     struct ft_fanout *fanout;
     struct ft_latest *latest;
     struct ft_store *store;
     size_t body_max;
-    rn_time apply_timeout; /* for the words of an agent that timed out */
+    const _Atomic rn_time *apply_timeout; /* for the words of an agent that timed out */
 };
 
 /* Listen and serve. From a task. */
@@ -36,6 +38,8 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret);
 const char *ft_api_address(const struct ft_api *api, size_t i);
 /* From now on /readyz says 503 with `why` (static text); NULL: ready. */
 void ft_api_set_unready(struct ft_api *api, const char *why);
+/* Another token from now on. Never waits. */
+void ft_api_set_token(struct ft_api *api, const char *token);
 int ft_api_stop(struct ft_api *api, rn_time deadline); /* Suspends. */
 void ft_api_close(struct ft_api *api);                 /* Suspends. NULL is fine. */
 void ft_api_closep(struct ft_api **api);

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include <runnel/blocking.h>
+#include <runnel/lock.h>
 
 #include "api/api.h"
 
@@ -19,6 +20,10 @@ struct ft_api {
 
     /* any thread */
     _Atomic(const char *) unready; /* why; NULL: ready */
+
+    /* token_lock */
+    struct rn_lock token_lock;
+    char token[FT_TOKEN_SIZE]; /* a reload changes it */
 };
 
 /* ---- reply.c ---- */

@@ -31,6 +31,7 @@ void bench_open(struct bench *b)
     OK(ft_intake_new(
         &(struct ft_fanout_options){.data_dir = test_dir(), .lane = ft_lane_settings_default},
         ft_sessions_ack, b->registry, &b->intake));
+    static const _Atomic rn_time apply_timeout = 60 * RN_S;
     OK(ft_api_open(&(struct ft_api_options){.addrs = addrs,
                                             .n_addrs = 1,
                                             .scope = b->scope,
@@ -41,7 +42,7 @@ void bench_open(struct bench *b)
                                             .latest = ft_intake_latest(b->intake),
                                             .store = b->store,
                                             .body_max = 100000,
-                                            .apply_timeout = 60 * RN_S},
+                                            .apply_timeout = &apply_timeout},
                    &b->api));
 }
 
