@@ -6,8 +6,9 @@
  *
  * The connection's `data` is the server while there is no request, and the request's record while
  * there is one. Reading is paused while a handler runs, so the kernel's buffer is what a client
- * pipelines into; not so while an endless answer runs, whose client's end must be seen. What is refused before its body has been read ends the connection: whether a body
- * still comes cannot be known.
+ * pipelines into; not so while an endless answer runs, whose client's end must be seen. What is
+ * refused before its body has been read ends the connection: whether a body still comes cannot be
+ * known.
  *
  * A handler's task never touches the connection: its record goes home to the loop, at the end of
  * the turn on the loop's own worker, through the inbox from another one.

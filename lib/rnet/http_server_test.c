@@ -151,7 +151,7 @@ static void behind(void *arg, struct rnet_http_request *req)
             r = rnet_http_stream_push(req, rn_slice(piece, sizeof(piece)));
         EQ(r, 1);
         LT(rnet_conn_unsent(rnet_http_conn(req)), 100000u);
-        while (rnet_conn_unsent(rnet_http_conn(req)) > 16384)
+        while (rnet_http_stream_is_behind(req))
             OK(rnet_http_stream_wait(req, RN_FOREVER));
     }
 }

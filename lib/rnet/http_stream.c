@@ -2,9 +2,9 @@
  *
  * The handler is a task that never leaves the connection's worker (the route says so), so it may
  * write directly. It waits on a channel of one token, which the loop puts in when the output has
- * fallen from above its high mark to the low one, and when somebody wakes the handler. So a token says
- * only that it is time to look. A connection that dies cancels the handler.
- * An answer that could not be written to its end is never ended as if it were whole.
+ * fallen from above its high mark to the low one, and when somebody wakes the handler. So a token
+ * says only that it is time to look. A connection that dies cancels the handler. An answer that
+ * could not be written to its end is never ended as if it were whole.
  */
 #include "http_internal.h"
 
@@ -83,6 +83,11 @@ int rnet_http_stream_push(struct rnet_http_request *req, struct rn_slice bytes)
     return r < 0 ? fail(req, r) : r;
 }
 
+bool rnet_http_stream_is_behind(const struct rnet_http_request *req)
+{
+    return rnet_conn_unsent(req->conn) > RNET__HTTP_OUTPUT_LOW;
+}
+
 int rnet_http_stream_wait(struct rnet_http_request *req, rn_time deadline)
 {
     int r;
@@ -101,7 +106,7 @@ int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
         return r;
     do
         r = rn_rx_recv(req->drain, NULL, deadline);
-    while (r == 0 && rnet_conn_unsent(req->conn) > RNET__HTTP_OUTPUT_LOW);
+    while (r == 0 && rnet_http_stream_is_behind(req));
     return r < 0 ? fail(req, r) : 0;
 }
 

@@ -57,6 +57,7 @@ enum ft_session_bits {
     FT_SESSION_FULL_ASKED = 1 << 2,       /* it was sent, and the state has not come yet */
     FT_SESSION_SETTINGS_OFFERED = 1 << 3, /* on this connection */
     FT_SESSION_ENDING = 1 << 4,
+    FT_SESSION_ANNOUNCED = 1 << 5, /* that the agent is on this connection is an event already */
 };
 
 struct ft_session {

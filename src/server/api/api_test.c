@@ -17,6 +17,7 @@ static const struct {
     {"/api/v1/configurations/x/versions", "GET, HEAD, POST"},
     {"/api/v1/configurations/x/versions/1", "GET, HEAD"},
     {"/api/v1/configurations/x/versions/1/diff", "GET, HEAD"},
+    {"/api/v1/events", "GET, HEAD"},
     {"/api/v1/openapi.json", "GET, HEAD"},
     {"/api/v1/agent-groups", "GET, HEAD"},
     {"/api/v1/agent-groups/x", "GET, HEAD, PUT, DELETE"},

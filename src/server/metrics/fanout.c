@@ -34,6 +34,7 @@ static int lane_add(struct ft_fanout *f, const struct ft_fanout_options *o)
         .tuning = &tuning,
         .decided = o->decided,
         .decided_arg = o->decided_arg,
+        .events = o->events,
     };
     int r = ft_lane_new(&in, f->scope, &f->lanes[f->n]);
 

@@ -30,6 +30,7 @@ struct ft_lane {
     struct ft_lane_tuning tuning;
     ft_lane_decided_fn *decided;
     void *decided_arg;
+    struct ft_events *events;
     struct ft_outlet *outlet;
     struct ft_door *door;
     struct rn_tx stop_tx; /* the maker's task; closing it says stop */

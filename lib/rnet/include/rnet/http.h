@@ -169,9 +169,11 @@ RN_API int rnet_http_stream(struct rnet_http_request *req, unsigned status,
 RN_API int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
                                   rn_time deadline);
 
-/* The same without waiting. 0; 1: the client is behind, better rnet_http_stream_wait() until
- * rnet_conn_unsent() is small; -EPIPE, -ENOMEM. */
+/* The same without waiting. 0; 1: better rnet_http_stream_wait() while rnet_http_stream_is_behind();
+ * -EPIPE, -ENOMEM. */
 RN_API int rnet_http_stream_push(struct rnet_http_request *req, struct rn_slice bytes);
+/* Has the client so much still to take that more should wait? */
+RN_API bool rnet_http_stream_is_behind(const struct rnet_http_request *req);
 
 /* Wait, between two pieces, for rnet_http_wake(), or for a client that was behind to catch up; it may
  * also come back for nothing. Suspends. 0, -ETIMEDOUT (nothing is broken by that), -EPIPE,
