@@ -35,15 +35,21 @@ class Answer:
         return f"<{self.status} {self.type} {self.body[:400]!r}>"
 
 
-def connect(address):
-    """A plain socket to `host:port`, `[v6]:port` or `unix:path`."""
+def connect(address, window=None):
+    """A plain socket to `host:port`, `[v6]:port` or `unix:path`; `window`: how much the kernel takes for who does not read (TCP)."""
     if address.startswith("unix:"):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(TIMEOUT)
         s.connect(address[5:])
         return s
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+    if window is None:
+        return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    s.settimeout(TIMEOUT)
+    s.connect((host.strip("[]"), int(port)))
+    return s
 
 
 def request(address, method, path, body=None, headers=None):
@@ -65,8 +71,8 @@ def request(address, method, path, body=None, headers=None):
 class Events:
     """A client of server-sent events, by its own hand: HTTP/1.1, chunks, blocks of lines."""
 
-    def __init__(self, address, token, query="", last_id=None):
-        self.socket = connect(address)
+    def __init__(self, address, token, query="", last_id=None, window=None):
+        self.socket = connect(address, window)
         self.raw, self.text, self.ended = b"", b"", False
         self.id = last_id
         resume = f"Last-Event-ID: {last_id}\r\n" if last_id else ""

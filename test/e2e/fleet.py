@@ -155,8 +155,8 @@ class Server(Program):
         """A simulated agent."""
         return Peer(self.agents_at.split(",")[0], *args, **kwargs)
 
-    def events(self, query="", last_id=None):
-        return client.Events(self.api_at.split(",")[0], self.token, query, last_id)
+    def events(self, query="", last_id=None, **options):
+        return client.Events(self.api_at.split(",")[0], self.token, query, last_id, **options)
 
     def healthy_books(self):
         for name, x in self.exporters().items():
