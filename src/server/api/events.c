@@ -24,8 +24,7 @@
 
 #include "metrics/lane.h"
 
-#define RETRY_MS 2000       /* before a client that lost its connection comes back */
-#define STALLED (30 * RN_S) /* a client that is behind has so long to take something */
+#define RETRY_MS 2000 /* before a client that lost its connection comes back */
 #define LAST_TURN (10 * RN_MS)
 
 struct follower {
@@ -103,11 +102,11 @@ static json_t *json_event(const struct ft_api *api, const struct ft_event *e)
 
 /* ---- writing ---- */
 
-/* 0; -ETIMEDOUT: it takes nothing; -ESHUTDOWN: there is no time to wait for it; or the
- * connection's. */
+/* 0; -ETIMEDOUT: it takes nothing, for two signs of life; -ESHUTDOWN: there is no time to wait for
+ * it; or the connection's. */
 static int let_catch_up(struct follower *f)
 {
-    rn_time deadline = rn_after(STALLED);
+    rn_time deadline = rn_after(2 * f->api->o.events_alive);
     int r = 0;
 
     while (r == 0 && rnet_http_stream_is_behind(f->req))

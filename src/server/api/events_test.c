@@ -400,7 +400,9 @@ TASK_TEST(a_client_too_many_is_refused_until_another_leaves)
 
 TASK_TEST(a_client_that_does_not_read_holds_up_nobody_and_is_told_what_it_lost)
 {
-    BENCH(b);
+    CLEANUP(bench_close) struct bench b;
+
+    bench_open_with(&b, NULL, 3600 * RN_S);
     TAIL(fast, &b, "", NULL);
     TAIL(slow, &b, "", NULL);
     size_t n = 0, seen = 0;
@@ -424,7 +426,9 @@ TASK_TEST(a_client_that_does_not_read_holds_up_nobody_and_is_told_what_it_lost)
 
 TASK_TEST(a_stop_ends_the_streams_after_the_last_event_and_does_not_wait_for_who_does_not_read)
 {
-    BENCH(b);
+    CLEANUP(bench_close) struct bench b;
+
+    bench_open_with(&b, NULL, 3600 * RN_S);
     TAIL(t, &b, "", NULL);
     TAIL(slow, &b, "", NULL);
 
