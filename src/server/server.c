@@ -1,7 +1,7 @@
 /* The parts, in the order in which each needs the ones before it:
  *
- *     data folder, token -> store -> catalog -> registry (loaded) -> pipeline -> rollout, liveness,
- * write-behind
+ *     data folder, token -> events, store -> catalog -> registry (loaded) -> pipeline -> rollout,
+ * liveness, write-behind
  *         -> API -> agents' listener -> debug window -> what a HUP changes (reload.h)
  *
  * Everything that runs is born in one scope; a stop takes the parts down from the far end. A second
@@ -40,6 +40,7 @@ struct ft_server {
     struct rn_fd signals;
     struct rn_scope scope;
     struct ft_budget budget;
+    struct ft_events *events;
     struct ft_store *store;
     struct rn_tx changes;
     struct rn_rx changes_rx;
@@ -99,16 +100,21 @@ static int start_store(struct ft_server *s, struct ft_text_error *reterr)
     int r = ft_store_open(s->settings->data, &s->store, reterr);
     if (r < 0)
         return r;
-    r = ft_registry_new(&s->registry);
+    r = ft_events_new(NULL, &s->events);
+    if (r == 0)
+        r = ft_registry_new(&s->registry);
     if (r == 0)
         r = ft_persist_load(s->registry, s->store);
     if (r == 0)
         r = open_changes(s);
     if (r == 0)
+        ft_registry_set_events(s->registry, s->events);
+    if (r == 0)
         r = ft_catalog_open(
             &(struct ft_catalog_options){.store = s->store,
                                          .message_max = (size_t)s->settings->agents.message_max,
-                                         .changes = s->changes},
+                                         .changes = s->changes,
+                                         .events = s->events},
             &s->catalog);
     return r < 0 ? fail(reterr, r, "cannot load what is stored") : 0;
 }
@@ -120,7 +126,9 @@ static int start_pipeline(struct ft_server *s, struct ft_text_error *reterr)
     int r = ft_pipeline_read(s->settings, &pipeline, reterr);
     if (r < 0)
         return r;
-    const struct ft_fanout_options options = ft_pipeline_options(&pipeline, s->settings);
+    struct ft_fanout_options options = ft_pipeline_options(&pipeline, s->settings);
+
+    options.events = s->events;
     r = ft_intake_new(&options, ft_sessions_ack, s->registry, &s->intake);
     return r < 0 ? fail(reterr, r, "cannot start the exporters") : 0;
 }
@@ -162,6 +170,7 @@ static int start_api(struct ft_server *s, struct ft_text_error *reterr)
         .fanout = ft_intake_fanout(s->intake),
         .latest = ft_intake_latest(s->intake),
         .store = s->store,
+        .events = s->events,
         .body_max = (size_t)o->api.body_max,
         .apply_timeout = &s->reload.apply_timeout,
     };
@@ -196,6 +205,7 @@ static void collect(void *arg, struct rnet_metrics *out)
 
     ft_sessions_collect(s->sessions, out);
     ft_fanout_collect(ft_intake_fanout(s->intake), out);
+    ft_events_collect(s->events, out);
     rnet_metrics_family(out, "fettle_store_seconds", RNET_HISTOGRAM, "Transactions of the store.");
     rnet_metrics_histogram(out, NULL, 0, ft_store_seconds(s->store));
 }
@@ -270,6 +280,7 @@ static void take_down(struct ft_server *s)
     ft_registry_free(s->registry);
     ft_store_close(s->store);
     rn_class_closep(&s->files);
+    ft_events_free(s->events);
     rn_fd_closep(&s->signals);
     ft_reload_fini(&s->reload);
     free(s);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agents/registry.h"
+#include "events.h"
 
 enum ft_agent_bits {
     /* the server has this agent's whole state, and it followed unbroken */
@@ -56,6 +57,7 @@ struct ft_agent {
     rn_time desired_since; /* 0: before this process */
     rn_time applying_since;
     struct ft_rendered *rendered;
+    struct ft_version *version; /* that it was rendered from */
     struct ft_blob *render_error;
 
     /* the newest ack that it has not been told */
@@ -65,7 +67,7 @@ struct ft_agent {
     /* the heartbeat interval that it was offered, or says that it has taken; 0: none */
     uint32_t settings_s;
 };
-_Static_assert(sizeof(struct ft_agent) <= 336, "a million agents are a million of these");
+_Static_assert(sizeof(struct ft_agent) <= 344, "a million agents are a million of these");
 
 /* Find, or make (*ret_new). The record comes with its shard locked: ft_agent_unlock(). 0, -ENOMEM.
  */
@@ -82,9 +84,14 @@ void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a);
 void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
                            bool (*fn)(void *arg, struct ft_agent *a), void *arg);
 
-/* Bring the counts in line after any change to liveness, hashes, status or desired state. */
+/* Bring the counts in line after any change to hashes, status or desired state; a status that the API
+ * shows now, and did not before, is an event. */
 void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a);
+/* The same for liveness, without an event. */
 void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enum ft_liveness l);
+/* Publish an event about the agent. */
+void ft_agent_publish_locked(struct ft_registry *r, const struct ft_agent *a,
+                             enum ft_event_change change);
 
 /* Is what it reported last about the very content that it should have? */
 bool ft_agent_reports_desired_locked(const struct ft_agent *a);

@@ -136,13 +136,15 @@ void ft_session_unbind(struct ft_session *s)
     ft_agent_relock(r, a);
     if (is_ours_locked(s, a)) {
         a->conn = RNET_CONN_NONE;
-        if (a->liveness == FT_LIVENESS_ONLINE)
+        if (a->liveness == FT_LIVENESS_ONLINE) {
             ft_agent_set_liveness_locked(r, a, FT_LIVENESS_STALE);
+            ft_agent_publish_locked(r, a, FT_EVENT_agent_status);
+        }
     }
     ft_agent_unlock(r, a);
     s->agent = NULL;
     s->waits_until = 0;
-    s->bits &= ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED);
+    s->bits &= ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED | FT_SESSION_ANNOUNCED);
     s->settings_offered = 0;
     s->full_at = 0;
 }

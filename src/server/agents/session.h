@@ -55,6 +55,7 @@ enum ft_session_bits {
     FT_SESSION_FULL_WANTED = 1 << 1, /* ReportFullState is to be sent at full_at */
     FT_SESSION_FULL_ASKED = 1 << 2,  /* it was sent, and the state has not come yet */
     FT_SESSION_ENDING = 1 << 3,
+    FT_SESSION_ANNOUNCED = 1 << 4, /* that the agent is on this connection is an event already */
 };
 
 struct ft_session {

@@ -105,6 +105,7 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
         return -ENOMEM;
     api->o = *options;
     ft_api_set_token(api, options->token);
+    api->o.events_alive = api->o.events_alive ? api->o.events_alive : FT_EVENTS_ALIVE;
     api->openapi = openapi_text();
     api->routes = calloc(ft_routes_count, sizeof(*api->routes));
     if (!api->openapi || !api->routes)
@@ -137,6 +138,7 @@ void ft_api_set_token(struct ft_api *api, const char *token)
 
 int ft_api_stop(struct ft_api *api, rn_time deadline)
 {
+    ft_events_end(api->o.events);
     return rnet_http_stop(api->http, deadline);
 }
 

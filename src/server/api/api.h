@@ -13,6 +13,7 @@
 
 #include "agents/registry.h"
 #include "config/catalog.h"
+#include "events.h"
 #include "metrics/fanout.h"
 #include "metrics/latest.h"
 #include "store/store.h"
@@ -29,8 +30,10 @@ struct ft_api_options {
     struct ft_fanout *fanout;
     struct ft_latest *latest;
     struct ft_store *store;
+    struct ft_events *events;
     size_t body_max;
     const _Atomic rn_time *apply_timeout; /* for the words of an agent that timed out */
+    rn_time events_alive;                 /* who follows events hears at least so often; 0: 15 s */
 };
 
 /* Listen and serve. From a task. */
@@ -40,7 +43,8 @@ const char *ft_api_address(const struct ft_api *api, size_t i);
 void ft_api_set_unready(struct ft_api *api, const char *why);
 /* Another token from now on. Never waits. */
 void ft_api_set_token(struct ft_api *api, const char *token);
-int ft_api_stop(struct ft_api *api, rn_time deadline); /* Suspends. */
+/* Events end for good; the rest as rnet_http_stop(). Suspends. */
+int ft_api_stop(struct ft_api *api, rn_time deadline);
 void ft_api_close(struct ft_api *api);                 /* Suspends. NULL is fine. */
 void ft_api_closep(struct ft_api **api);
 

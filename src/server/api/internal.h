@@ -26,6 +26,8 @@ struct ft_api {
     char token[FT_TOKEN_SIZE]; /* a reload changes it */
 };
 
+#define FT_EVENTS_ALIVE (15 * RN_S)
+
 /* ---- reply.c ---- */
 
 /* Answer with JSON (the reference is taken; NULL, from failed building, is a 500 that tells of
@@ -112,6 +114,7 @@ bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struc
     X(group_put)                                                                                   \
     X(group_delete)                                                                                \
     X(group_configuration_put)                                                                     \
+    X(events)                                                                                      \
     X(openapi)                                                                                     \
     X(healthz)                                                                                     \
     X(readyz)
@@ -121,3 +124,5 @@ FT_HANDLERS(X)
 
 /* agent_json.c: an agent as the contract shows it. NULL without memory. */
 json_t *ft_json_agent(struct ft_api *api, const struct ft_agent_snapshot *s);
+/* Why a configuration FAILED that was APPLYING for too long. */
+json_t *ft_json_timed_out(const struct ft_api *api);

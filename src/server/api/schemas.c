@@ -74,6 +74,21 @@ const struct ft_schema ft_schemas[] = {
     {"GroupPage", "items Group[], next string|null", NULL},
     {"VersionName", "name string, version integer", NULL},
     {"Assigned", "configuration string, version integer, hash hash", NULL},
+
+    {"AgentEvent", "time time, change AgentChange, instance_uid uuid, status Liveness", NULL},
+    {"AgentChange", NULL, "appeared connected status goodbye"},
+    {"ConfigEvent",
+     "time time, change ConfigChange, group? string, instance_uid? uuid, configuration? string|null, "
+     "version? integer|null, hash? hash|null, status? ConfigStatus, error? string",
+     NULL},
+    {"ConfigChange", NULL, "status version group group_deleted"},
+    {"ExporterEvent",
+     "time time, change ExporterChange, exporter string, state ExporterState, last_error "
+     "string|null",
+     NULL},
+    {"ExporterChange", NULL, "state"},
+    {"ResetEvent", "reason ResetReason, lost integer|null, detail string", NULL},
+    {"ResetReason", NULL, "lost restarted unknown"},
 };
 const size_t ft_schemas_count = sizeof(ft_schemas) / sizeof(ft_schemas[0]);
 

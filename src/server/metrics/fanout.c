@@ -191,6 +191,7 @@ static int lane_add(struct ft_fanout *f, const struct ft_exporter_spec *spec,
         .tuning = &tuning,
         .decided = f->decided,
         .decided_arg = f->decided_arg,
+        .events = f->events,
     };
     struct ft_lane_record *record = calloc(1, sizeof(*record));
 
@@ -370,6 +371,7 @@ int ft_fanout_new(const struct ft_fanout_options *options, struct ft_fanout **re
     list_init(&f->lanes);
     f->decided = options->decided;
     f->decided_arg = options->decided_arg;
+    f->events = options->events;
     f->data_dir = options->data_dir;
     f->tuning = options->tuning;
     f->set = set_new(0);

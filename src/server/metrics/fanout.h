@@ -20,6 +20,7 @@ struct ft_fanout_options {
     struct ft_lane_tuning tuning; /* all zero: the defaults, and a random seed */
     ft_lane_decided_fn *decided;  /* all required lanes have decided about the batch */
     void *decided_arg;
+    struct ft_events *events; /* borrowed; NULL: none */
 };
 
 /* Make the lanes and start their tasks, in a scope of the calling task, which must call stop and

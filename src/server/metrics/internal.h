@@ -37,6 +37,7 @@ struct ft_fanout {
     struct rn_scope scope; /* of the lanes' tasks; owned by the maker's task */
     ft_lane_decided_fn *decided;
     void *decided_arg;
+    struct ft_events *events; /* borrowed */
     const char *data_dir;
     struct ft_lane_tuning tuning;
 

@@ -160,6 +160,7 @@ int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, stru
     l->tuning = *options->tuning;
     l->decided = options->decided;
     l->decided_arg = options->decided_arg;
+    l->events = options->events;
     l->random = options->tuning->seed;
 
     r = ft_outlet_new(&options->spec, options->data_dir, &l->outlet);

@@ -77,6 +77,7 @@ struct ft_lane_setup {
     const struct ft_lane_tuning *tuning;
     ft_lane_decided_fn *decided;
     void *decided_arg;
+    struct ft_events *events; /* where changes of state go; NULL: nowhere */
 };
 
 /* Make a lane and start its task in `scope`. From the task that will free it. Offers may come from

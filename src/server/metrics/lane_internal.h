@@ -28,6 +28,7 @@ struct ft_lane {
     struct ft_lane_tuning tuning;
     ft_lane_decided_fn *decided;
     void *decided_arg;
+    struct ft_events *events;
     struct ft_door *door;
     struct rn_task task;
     struct rn_tx

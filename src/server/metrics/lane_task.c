@@ -9,6 +9,8 @@
 
 #include <runnel/loop.h>
 
+#include "events.h"
+
 #define FAILURES_OPEN 5 /* in a row; then the lane is `open` */
 #define LOG_PERIOD (60 * RN_S)
 #define RETRY_AFTER_MAX (600 * RN_S)
@@ -48,6 +50,11 @@ static void lane_set_state(struct ft_lane *l, enum ft_lane_state to, const char 
     const enum ft_lane_state from =
         (enum ft_lane_state)atomic_exchange_explicit(&l->state, to, memory_order_relaxed);
 
+    if (from != to)
+        ft_events_publish(l->events, &(struct ft_event){.change = FT_EVENT_exporter_state,
+                                                        .name = rn_slice_str(l->name),
+                                                        .state = (uint8_t)to,
+                                                        .text = rn_slice_str(why)});
     if (to == FT_LANE_ok) {
         if (from != FT_LANE_ok && from != FT_LANE_degraded) {
             log_info("exporter is up", LOG_STR("exporter", l->name),
