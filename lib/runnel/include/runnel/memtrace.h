@@ -5,6 +5,9 @@
  *
  * One line on stderr per pool and turn in which it grew or was trimmed, so a burst is one line. Costs a
  * load per change while it is off.
+ *
+ * With RN_DEBUG=trim=1 the pools keep nothing warm: a stack loses its pages and a buffer is freed
+ * whenever it is given back. Whoever still used one of them would not get away with it.
  */
 #pragma once
 
@@ -21,3 +24,6 @@ struct rn_memtrace {
 /* Items came from the system, or went back to it. From the pool's loop; elsewhere nothing is traced. */
 RN_API void rn_memtrace_grown(struct rn_memtrace *trace, uint64_t n);
 RN_API void rn_memtrace_trimmed(struct rn_memtrace *trace, uint64_t n);
+
+/* RN_DEBUG=trim=1: does a pool have to give back at once what it could keep? */
+RN_API bool rn_memtrace_trims(void);
