@@ -9,10 +9,9 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import time
 
-from rows import HERE, Rows
+from rows import HERE, Rows, cpu_of, rounds
 
 import gopeer
 import story
@@ -22,14 +21,8 @@ from story import Served, load
 
 AGENTS = 2000
 HEARTBEATS = 400000
-RUNS = 3
 UNIT = "per core-second"
 SQLITE = "[{name: local, type: sqlite, path: metrics.db, required: true}]"
-
-
-def cpu_of(pid):
-    """User and system seconds of a process, all threads."""
-    return time.clock_gettime((~pid) << 3 | 2)
 
 
 def beat(address, pid, heartbeats):
@@ -125,16 +118,6 @@ def all_agents(server):
         cursor = page["next"]
         if not cursor:
             return found
-
-
-def rounds(**measures):
-    """Each measure RUNS times, in turn, so that a busy moment of the machine falls on all: {name: values}."""
-    out = {name: [] for name in measures}
-    for _ in range(RUNS):
-        for name, measure in measures.items():
-            with tempfile.TemporaryDirectory() as folder:
-                out[name].append(measure(folder))
-    return out
 
 
 def main():

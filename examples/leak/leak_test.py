@@ -8,13 +8,14 @@ import sys
 import urllib.request
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-sys.path[:0] = [os.path.join(ROOT, "test/e2e"), os.path.join(ROOT, "test/tools")]
+sys.path[:0] = [os.path.join(ROOT, "test/stories")]
 
-import tap  # noqa: E402
+import gopeer  # noqa: E402
+from story import tap, tasks  # noqa: E402
 from programs import Program, build_folder, contains, equal, until  # noqa: E402
 
 SANITIZED = os.environ.get("LEAK_SANITIZED", "")
-TASKS = max(int(130000 * float(os.environ.get("TEST_TASKS", "1"))), 200)
+TASKS = max(tasks(130000), 200)
 if SANITIZED:
     TASKS = min(TASKS, 5000)  # as many fibers as TSan has room for
 
@@ -56,11 +57,11 @@ class Leak:
 
 def pprof_top(url, folder):
     """What `go tool pprof -top` says; its first use on a machine compiles it."""
-    try:
-        return subprocess.run(["go", "tool", "pprof", "-top", url], capture_output=True, text=True, timeout=150, check=True,
-                              env={**os.environ, "PPROF_TMPDIR": folder}).stdout
-    except FileNotFoundError:
-        raise tap.Skip("no go here") from None
+    go = gopeer.go()
+    if not go:
+        raise tap.Skip("no go toolchain")
+    return subprocess.run([go, "tool", "pprof", "-top", url], capture_output=True, text=True, timeout=150, check=True,
+                          env={**os.environ, "PPROF_TMPDIR": folder}).stdout
 
 
 class TheHolderLives(tap.Tests):

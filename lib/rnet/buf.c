@@ -48,7 +48,7 @@ void rnet__buf_free(struct rnet__loop *l, struct rnet__buf **buf)
     *buf = NULL;
     if (!b)
         return;
-    if (b->cap == SMALL_BYTES && l->n_cached < CACHED_MAX) {
+    if (b->cap == SMALL_BYTES && l->n_cached < CACHED_MAX && !rn_memtrace_trims()) {
         memcpy(b->bytes, &l->cache, sizeof(l->cache));
         l->cache = b;
         l->n_cached++;

@@ -4,15 +4,21 @@
 #include <errno.h>
 #include <string.h>
 
+static size_t length_prefixed_announced(struct rn_slice in)
+{
+    if (in.len < 4)
+        return 0;
+    return (size_t)in.data[0] << 24 | (size_t)in.data[1] << 16 | (size_t)in.data[2] << 8 |
+           in.data[3];
+}
+
 static ssize_t length_prefixed_next(struct rn_slice in, size_t frame_max,
                                     struct rn_slice *ret_frame)
 {
-    size_t len;
+    const size_t len = length_prefixed_announced(in);
 
     if (in.len < 4)
         return 0;
-    len =
-        (size_t)in.data[0] << 24 | (size_t)in.data[1] << 16 | (size_t)in.data[2] << 8 | in.data[3];
     if (len > frame_max)
         return -EMSGSIZE;
     if (in.len - 4 < len)
@@ -21,7 +27,8 @@ static ssize_t length_prefixed_next(struct rn_slice in, size_t frame_max,
     return (ssize_t)(4 + len);
 }
 
-const struct rnet_codec rnet_codec_length_prefixed = {"length-prefixed", length_prefixed_next};
+const struct rnet_codec rnet_codec_length_prefixed = {"length-prefixed", length_prefixed_next,
+                                                      length_prefixed_announced};
 
 static ssize_t line_next(struct rn_slice in, size_t frame_max, struct rn_slice *ret_frame)
 {
@@ -39,4 +46,4 @@ static ssize_t line_next(struct rn_slice in, size_t frame_max, struct rn_slice *
     return end - in.data + 1;
 }
 
-const struct rnet_codec rnet_codec_line = {"line", line_next};
+const struct rnet_codec rnet_codec_line = {"line", line_next, NULL};

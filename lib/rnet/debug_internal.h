@@ -34,19 +34,24 @@ struct rnet_debug {
 uint64_t rnet__page_number(const struct rnet_http_request *req, const char *name, uint64_t absent);
 bool rnet__page_json(const struct rnet_http_request *req);
 
-/* A page in memory, for what is short. */
+/* A page in memory, for what is short; or that leaves in parts. */
 struct rnet__page {
-    FILE *out;
+    FILE *out; /* NULL after an error */
     char *text;
     size_t len;
+    bool begun; /* a part has left */
+    int error;
 };
 /* -ENOMEM: the request has been answered. */
 int rnet__page_open(struct rnet__page *page, struct rnet_http_request *req);
+/* Let go of what there is, if that is a good part already. What went wrong; the rest is skipped. */
+int rnet__page_part(struct rnet__page *page, struct rnet_http_request *req, const char *type);
 void rnet__page_send(struct rnet__page *page, struct rnet_http_request *req, const char *type);
 
 /* A page that leaves piece by piece: a sink for dumps. Its type is text. */
 struct rn_sink rnet__page_sink(struct rnet_http_request *req);
-/* The dump has come to its end: end the answer, or say what went wrong if nothing was written. */
+/* The dump has come to its end: end the answer, or say what went wrong if nothing was written, or cut
+ * what was. */
 void rnet__page_end(struct rnet_http_request *req, int result);
 
 void rnet__put_json(FILE *out, const char *text); /* with its quotes; "null" for NULL */
@@ -68,7 +73,7 @@ struct rnet__stack {
     struct rnet__stack *next; /* with the same hash */
     uint64_t hash, count;
     const char *name, *wait; /* of its tasks, static text */
-    unsigned n;
+    unsigned n, n_all; /* with those of the scheduler, which are left out */
     uintptr_t pcs[]; /* the innermost first; inside of the calls */
 };
 struct rnet__stacks {

@@ -7,6 +7,7 @@
 
 /* That a reader has for each part of a long page. */
 #define WRITE_NS (30 * RN_S)
+#define PART_BYTES (32 << 10)
 
 uint64_t rnet__page_number(const struct rnet_http_request *req, const char *name, uint64_t absent)
 {
@@ -38,8 +39,40 @@ int rnet__page_open(struct rnet__page *page, struct rnet_http_request *req)
     return -ENOMEM;
 }
 
+/* -ENOMEM, or what the connection said. */
+static int page_leave(struct rnet__page *page, struct rnet_http_request *req, const char *type)
+{
+    int r = fclose(page->out) == 0 ? rnet_http_stream(req, 200, type) : -ENOMEM;
+
+    page->out = NULL;
+    page->begun = true;
+    if (r == 0 || r == -EALREADY)
+        r = rnet_http_stream_write(req, rn_slice(page->text, page->len), rn_after(WRITE_NS));
+    free(page->text);
+    page->text = NULL;
+    return r;
+}
+
+int rnet__page_part(struct rnet__page *page, struct rnet_http_request *req, const char *type)
+{
+    if (page->error < 0 || ftello(page->out) < PART_BYTES)
+        return page->error;
+    page->error = page_leave(page, req, type);
+    if (page->error == 0)
+        page->out = open_memstream(&page->text, &page->len);
+    if (page->error == 0 && !page->out)
+        page->error = -ENOMEM;
+    return page->error;
+}
+
 void rnet__page_send(struct rnet__page *page, struct rnet_http_request *req, const char *type)
 {
+    if (page->begun && page->error == 0)
+        page->error = page_leave(page, req, type);
+    if (page->error < 0)
+        rnet__page_end(req, page->error);
+    if (!page->out)
+        return;
     if (fclose(page->out) == 0)
         (void)rnet_http_respond(req, 200, type, rn_slice(page->text, page->len));
     else
@@ -65,9 +98,9 @@ struct rn_sink rnet__page_sink(struct rnet_http_request *req)
 
 void rnet__page_end(struct rnet_http_request *req, int result)
 {
-    if (result < 0)
-        (void)rnet_http_problem(req, 503, strerror(-result), NULL);
-    else
+    if (result < 0 && rnet_http_problem(req, 503, strerror(-result), NULL) == -EALREADY)
+        rnet_http_stream_fail(req);
+    else if (result >= 0)
         (void)rnet_http_stream(req, 200, "text/plain; charset=utf-8"); /* an empty page */
 }
 

@@ -117,11 +117,13 @@ static void put_group(FILE *out, const struct rnet__stack *stack)
     fprintf(out, "%" PRIu64 " @", stack->count);
     for (unsigned i = 0; i < stack->n; i++)
         fprintf(out, " %#lx", (unsigned long)stack->pcs[i] + 1);
+    if (stack->n == 0) /* a thread that didn't answer; readers want an address */
+        fputs(" 0x1", out);
     fputs("\n# labels: {\"name\":", out);
     rnet__put_json(out, stack->name);
     fputs(", \"wait\":", out);
     rnet__put_json(out, stack->wait);
-    fputs("}\n", out);
+    fputs(stack->n ? "}\n" : "}\n#\tstack unavailable\n", out);
     put_frames(out, stack);
     fputc('\n', out);
 }

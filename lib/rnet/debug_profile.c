@@ -39,7 +39,8 @@ static uint64_t trace_hash(const struct rn_trace *t)
 
 static bool stack_is(const struct rnet__stack *s, const struct rn_trace *t, uint64_t hash)
 {
-    if (s->hash != hash || s->name != t->task.name || s->wait != wait_of(&t->task))
+    if (s->hash != hash || s->n_all != t->n || s->name != t->task.name ||
+        s->wait != wait_of(&t->task))
         return false;
     for (unsigned i = 0; i < s->n; i++)
         if (s->pcs[s->n - 1 - i] != rn_trace_pc(t, t->n - 1 - i))
@@ -85,7 +86,8 @@ static int stack_add(struct rnet__stacks *all, const struct rn_trace *t)
                                   .hash = hash,
                                   .name = t->task.name,
                                   .wait = wait_of(&t->task),
-                                  .n = t->n - first};
+                                  .n = t->n - first,
+                                  .n_all = t->n};
         for (unsigned i = 0; i < s->n; i++)
             s->pcs[i] = rn_trace_pc(t, first + i);
         all->table[hash % all->max] = s;

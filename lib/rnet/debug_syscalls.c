@@ -116,8 +116,8 @@ static void put_futile(FILE *out, const struct rn_sys_count *counts)
         fprintf(out, "%s: nothing in %" PRIu64 " of %" PRIu64 " calls\n",
                 rn_sys_kernel_name(RN_SYS_epoll_wait), counts[RN_SYS_epoll_wait].zeros,
                 counts[RN_SYS_epoll_wait].calls);
-    fputs("Counted: calls that runnel and rnet make, of all runtimes of this process, this window "
-          "included; not those of libc and of libraries. seconds: on the wall, estimated from "
+    fputs("Counted: calls that runnel and rnet make, in all threads of this process but this "
+          "window's; not those of libc and of libraries. seconds: on the wall, estimated from "
           "every 16th call.\n",
           out);
 }
@@ -139,11 +139,11 @@ void rnet__debug_syscalls(void *arg, struct rnet_http_request *req)
         return;
     }
     if (delta) {
-        rn_sys_counts(before);
+        rn_sys_counts_of_others(before);
         if (rn_sleep(rn_after((rn_time)delta * RN_S)) < 0)
             return;
     }
-    rn_sys_counts(now);
+    rn_sys_counts_of_others(now);
     subtract(now, before);
     if (rnet__page_open(&page, req) < 0)
         return;

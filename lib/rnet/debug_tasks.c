@@ -11,7 +11,9 @@
 /* ---- /debug/tasks ---- */
 
 struct tasks {
-    FILE *out;
+    struct rnet__page page;
+    struct rnet_http_request *req;
+    const char *type;
     uint64_t seen, limit;
     bool json;
 };
@@ -32,13 +34,17 @@ static void put_site_text(FILE *out, const char *what, const struct rn_site *sit
 /* As Go heads its stacks: "task 7 [chan recv, 12s]: name". */
 static void put_task_text(struct tasks *p, const struct rn_task_info *t)
 {
-    fprintf(p->out, "task %" PRIu32 " [%s", t->id,
+    fprintf(p->page.out, "task %" PRIu32 " [%s", t->id,
             t->state == RN_TASK_PARKED ? rn_wait_name(t->wait) : state_name(t->state));
     if (t->state == RN_TASK_PARKED && t->wait_ns >= RN_S)
-        fprintf(p->out, ", %" PRId64 "s", t->wait_ns / RN_S);
-    fprintf(p->out, "%s]: %s\n", t->dead ? ", leaked" : t->suspect ? ", suspect" : "", t->name);
-    put_site_text(p->out, "waits at", t->wait_site);
-    put_site_text(p->out, "started at", t->born);
+        fprintf(p->page.out, ", %" PRId64 "s", t->wait_ns / RN_S);
+    fprintf(p->page.out, "%s]: %s\n",
+            t->dead      ? ", leaked"
+            : t->suspect ? ", suspect"
+                         : "",
+            t->name);
+    put_site_text(p->page.out, "waits at", t->wait_site);
+    put_site_text(p->page.out, "started at", t->born);
 }
 
 static void put_site_json(FILE *out, const char *key, const struct rn_site *site)
@@ -57,18 +63,18 @@ static void put_site_json(FILE *out, const char *key, const struct rn_site *site
 
 static void put_task_json(struct tasks *p, const struct rn_task_info *t)
 {
-    fprintf(p->out, "%s{\"id\":%" PRIu32 ",\"name\":", p->seen > 1 ? "," : "", t->id);
-    rnet__put_json(p->out, t->name);
-    fprintf(p->out, ",\"state\":\"%s\",\"wait\":", state_name(t->state));
+    fprintf(p->page.out, "%s{\"id\":%" PRIu32 ",\"name\":", p->seen > 1 ? "," : "", t->id);
+    rnet__put_json(p->page.out, t->name);
+    fprintf(p->page.out, ",\"state\":\"%s\",\"wait\":", state_name(t->state));
     if (t->state == RN_TASK_PARKED)
-        rnet__put_json(p->out, rn_wait_name(t->wait));
+        rnet__put_json(p->page.out, rn_wait_name(t->wait));
     else
-        fputs("null", p->out);
-    fprintf(p->out, ",\"wait_ns\":%" PRId64 ",\"leaked\":%s,\"suspect\":%s", t->wait_ns,
+        fputs("null", p->page.out);
+    fprintf(p->page.out, ",\"wait_ns\":%" PRId64 ",\"leaked\":%s,\"suspect\":%s", t->wait_ns,
             t->dead ? "true" : "false", t->suspect ? "true" : "false");
-    put_site_json(p->out, "waits_at", t->wait_site);
-    put_site_json(p->out, "started_at", t->born);
-    fputc('}', p->out);
+    put_site_json(p->page.out, "waits_at", t->wait_site);
+    put_site_json(p->page.out, "started_at", t->born);
+    fputc('}', p->page.out);
 }
 
 static bool put_task(void *arg, const struct rn_task_info *t)
@@ -81,30 +87,36 @@ static bool put_task(void *arg, const struct rn_task_info *t)
         put_task_json(p, t);
     else
         put_task_text(p, t);
-    return true;
+    return rnet__page_part(&p->page, p->req, p->type) == 0;
+}
+
+static void put_total(struct tasks *p)
+{
+    if (p->json)
+        fprintf(p->page.out, "],\"total\":%" PRIu64 "}\n", p->seen);
+    else if (p->seen > p->limit)
+        fprintf(p->page.out, "%" PRIu64 " tasks, the first %" PRIu64 " shown (?limit=N)\n", p->seen,
+                p->limit);
+    else
+        fprintf(p->page.out, "%" PRIu64 " tasks\n", p->seen);
 }
 
 void rnet__debug_tasks(void *arg, struct rnet_http_request *req)
 {
     struct rnet_debug *d = arg;
-    struct rnet__page page;
-    struct tasks t = {.limit = rnet__page_number(req, "limit", TASKS_LIMIT),
+    struct tasks t = {.req = req,
+                      .limit = rnet__page_number(req, "limit", TASKS_LIMIT),
                       .json = rnet__page_json(req)};
 
-    if (rnet__page_open(&page, req) < 0)
+    t.type = t.json ? "application/json" : "text/plain; charset=utf-8";
+    if (rnet__page_open(&t.page, req) < 0)
         return;
-    t.out = page.out;
     if (t.json)
-        fputs("{\"tasks\":[", t.out);
+        fputs("{\"tasks\":[", t.page.out);
     rn_tasks_each(d->observed, put_task, &t);
-    if (t.json)
-        fprintf(t.out, "],\"total\":%" PRIu64 "}\n", t.seen);
-    else if (t.seen > t.limit)
-        fprintf(t.out, "%" PRIu64 " tasks, the first %" PRIu64 " shown (?limit=N)\n", t.seen,
-                t.limit);
-    else
-        fprintf(t.out, "%" PRIu64 " tasks\n", t.seen);
-    rnet__page_send(&page, req, t.json ? "application/json" : "text/plain; charset=utf-8");
+    if (t.page.error == 0)
+        put_total(&t);
+    rnet__page_send(&t.page, req, t.type);
 }
 
 /* ---- /debug/leaks ---- */

@@ -1,6 +1,7 @@
 #include <rnet/debug.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -341,6 +342,33 @@ TASK_TEST(stacks_are_served_in_the_formats_of_go)
     blocked_end(&b);
 }
 
+TASK_TEST(a_long_list_of_tasks_leaves_in_parts_and_whole)
+{
+    CLEANUP(rnet_debug_stopp) struct rnet_debug *debug = serve(rn_runtime_self());
+    struct blocked b;
+
+    test_heap_allow(1 << 20);
+    blocked_begin(&b, 600);
+    {
+        CLEANUP(freep) char *text = get(debug, "/debug/tasks");
+        CLEANUP(freep) char *json = get(debug, "/debug/tasks?format=json");
+        CLEANUP(freep) char *some = get(debug, "/debug/tasks?limit=500");
+        CLEANUP(freep) char *few = get(debug, "/debug/tasks?format=json&limit=2");
+
+        TRUE(strstr(text, "\r\nTransfer-Encoding: chunked\r\n"));
+        EQ(times(text, " [chan receive]: block\n"), 600u);
+        TRUE(strstr(text, "\n601 tasks\n0\r\n\r\n"));
+        TRUE(strstr(json, "\r\nContent-Type: application/json\r\n"));
+        EQ(times(json, "{\"id\":"), 601u);
+        EQ(times(json, "},{\"id\":"), 600u);
+        TRUE(strstr(json, "}],\"total\":601}\n0\r\n\r\n"));
+        TRUE(strstr(some, "\n601 tasks, the first 500 shown (?limit=N)\n0\r\n\r\n"));
+        TRUE(strstr(few, "\r\nContent-Length: "));
+        TRUE(strstr(few, "}],\"total\":601}\n"));
+    }
+    blocked_end(&b);
+}
+
 struct command {
     char text[512];
     char *output;
@@ -391,6 +419,7 @@ extern void rn__testing_lock(struct rn_tx tx, bool hold);
 struct hang {
     _Atomic(struct rn_runtime *) rt;
     _Atomic bool hanging, go_on;
+    bool deaf; /* to the signal that asks for its stack */
 };
 
 static __attribute__((noinline)) void the_culprit(struct hang *h)
@@ -409,6 +438,12 @@ static int hang_main(void *arg)
     blocked_begin(&b, 3);
     rn__testing_lock(b.tx, true);
     atomic_store(&h->rt, rn_runtime_self());
+    if (h->deaf) {
+        sigset_t set;
+        OK(sigemptyset(&set));
+        OK(sigaddset(&set, SIGURG));
+        OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
+    }
     the_culprit(h);
     rn__testing_lock(b.tx, false);
     blocked_end(&b);
@@ -469,6 +504,31 @@ TEST(a_program_that_hangs_inside_a_lock_still_shows_everything)
 }
 
 /* ---- objects ---- */
+
+TEST(a_worker_that_does_not_answer_has_no_stack_in_formats_that_readers_still_take)
+{
+    struct command all = {.output = NULL}, groups = {.output = NULL};
+    struct hang h = {.deaf = true};
+    struct rnet_debug *debug;
+    pthread_t thread;
+
+    test_heap_allow(1 << 20);
+    OK(pthread_create(&thread, NULL, hang_thread, &h));
+    UNTIL(atomic_load(&h.hanging));
+    debug = serve(atomic_load(&h.rt));
+    read_page(debug, "/debug/pprof/goroutine?debug=2", &all);
+    read_page(debug, "/debug/pprof/goroutine?debug=1", &groups);
+    rnet_debug_stop(debug);
+    atomic_store(&h.go_on, true);
+    OK(pthread_join(thread, NULL));
+    TRUE(strstr(all.output, "[running, name=main]:\n"
+                            "\tgoroutine running on other thread; stack unavailable\n"
+                            "created by rn_run\n"));
+    TRUE(strstr(groups.output, "\n1 @ 0x1\n# labels: {\"name\":\"main\", \"wait\":\"running\"}\n"
+                               "#\tstack unavailable\n"));
+    free(all.output);
+    free(groups.output);
+}
 
 TASK_TEST(channels_and_descriptors_have_pages)
 {
@@ -549,6 +609,7 @@ TASK_TEST(the_table_of_system_calls_is_a_difference_of_two_moments)
                      "------ ----------- ----------- --------- --------- ----------------\n"));
     TRUE(strstr(all, " recvfrom\n") && strstr(all, " total\n"));
     TRUE(strstr(all, " socket\n"));
+    FALSE(strstr(all, " listen\n")); /* only the window did that */
     FALSE(strstr(delta, " socket\n")); /* nobody dialled meanwhile */
     TRUE(strstr(delta, " total\n"));
     TRUE(strncmp(bad, "HTTP/1.1 400", 12) == 0);

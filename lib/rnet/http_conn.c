@@ -6,8 +6,9 @@
  *
  * The connection's `data` is the server while there is no request, and the request's record while
  * there is one. Reading is paused while a handler runs, so the kernel's buffer is what a client
- * pipelines into. What is refused before its body has been read ends the connection: whether a body
- * still comes cannot be known.
+ * pipelines into; not so while an endless answer runs, whose client's end must be seen. What is
+ * refused before its body has been read ends the connection: whether a body still comes cannot be
+ * known.
  *
  * A handler's task never touches the connection: its record goes home to the loop, at the end of
  * the turn on the loop's own worker, through the inbox from another one.
@@ -56,6 +57,11 @@ static struct rnet_http *server_of(void *data)
     return server;
 }
 
+static bool is_endless(const struct rnet_http_request *req)
+{
+    return req->route && req->route->flags & RNET_HTTP_ENDLESS;
+}
+
 /* ---- the end of a request ---- */
 
 static void wait_for_next(struct rnet_conn conn, struct rnet_http *server)
@@ -84,6 +90,8 @@ static void finish(struct rnet_http_request *req, bool ends, enum rnet_reason re
     } else {
         r = rnet__response_write(req, keep);
     }
+    if (is_endless(req)) /* so that the resume below delivers what came meanwhile */
+        rnet_conn_pause(conn);
     rnet_conn_data_set(conn, server);
     rnet__request_free(req);
     if (r < 0) /* it is being closed */
@@ -169,7 +177,8 @@ static void start(struct rnet_http_request *req)
         finish(req, false, RNET_REASON_LOCAL);
         return;
     }
-    rnet_conn_pause(req->conn);
+    if (!is_endless(req))
+        rnet_conn_pause(req->conn);
     if (rn_go_with(&options, req->server->handlers, run_handler, req, NULL, 0) < 0) {
         (void)rnet_http_problem(req, 503, "no task for this request", NULL);
         finish(req, true, RNET_REASON_MEMORY);
@@ -353,14 +362,15 @@ static void on_drain(struct rnet_conn conn, void *data)
 }
 
 /* Nothing more will come. While a handler runs reading is paused, so this is a request cut short,
- * or none. */
+ * or none, or the end of an answer that has no other. */
 static void on_end(struct rnet_conn conn, void *data)
 {
     struct rnet_http_request *req = request_of(data);
 
-    if (req && req->state == RNET__REQUEST_RUNNING)
-        return;
-    rnet_conn_end(conn, RNET_REASON_PEER);
+    if (req && req->state == RNET__REQUEST_RUNNING && is_endless(req))
+        rnet_conn_close(conn, RNET_REASON_PEER);
+    else if (!req || req->state != RNET__REQUEST_RUNNING)
+        rnet_conn_end(conn, RNET_REASON_PEER);
 }
 
 static void watch_output(struct rnet_conn conn, const struct rnet_http *server, struct between *b)
@@ -420,7 +430,9 @@ static void on_close(struct rnet_conn conn, void *data, enum rnet_reason reason)
 const struct rnet_protocol rnet__http_protocol = {
     .name = "http/1.1",
     /* one answer is active, and its size is the handler's affair */
-    .limits = {.output_max = 1u << 30},
+    .limits = {.output_high = RNET__HTTP_OUTPUT_HIGH,
+               .output_low = RNET__HTTP_OUTPUT_LOW,
+               .output_max = 1u << 30},
     .on_open = on_open,
     .on_bytes = on_bytes,
     .on_drain = on_drain,
@@ -429,3 +441,27 @@ const struct rnet_protocol rnet__http_protocol = {
     .on_stop = on_stop,
     .on_close = on_close,
 };
+
+/* ---- for handlers that wait between two pieces ---- */
+
+struct rnet_conn rnet_http_conn(const struct rnet_http_request *req)
+{
+    return req->conn;
+}
+
+static void wake_call(struct rnet_conn conn, void *data, void *arg)
+{
+    struct rnet_http_request *req;
+
+    (void)arg;
+    if (rnet_conn_protocol(conn) != &rnet__http_protocol)
+        return;
+    req = request_of(data);
+    if (req)
+        rnet__stream_drained(req);
+}
+
+int rnet_http_wake(struct rnet_conn conn)
+{
+    return rnet_conn_call(conn, wake_call, NULL, NULL);
+}

@@ -29,6 +29,8 @@ enum {
     RNET__BLOCKS_KEPT = 64,     /* of each class, per loop */
     RNET__QUERY_MAX = 128,      /* parameters */
     RNET__EXTRA_MAX = 8192,     /* bytes of a handler's own fields */
+    RNET__HTTP_OUTPUT_HIGH = 64 << 10, /* unsent: a stream's handler waits ... */
+    RNET__HTTP_OUTPUT_LOW = 16 << 10,  /* ... until so little is left */
 };
 
 /* What a loop keeps for a server. Only that loop's thread touches it. */

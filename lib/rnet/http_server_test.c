@@ -114,6 +114,59 @@ static void pieces(void *arg, struct rnet_http_request *req)
     pieces_result = r;
 }
 
+/* Something goes wrong behind the first piece, and not with the connection. */
+static void half(void *arg, struct rnet_http_request *req)
+{
+    (void)arg;
+    rnet_http_stream_fail(req); /* nothing yet */
+    OK(rnet_http_stream(req, 200, "text/plain"));
+    OK(rnet_http_stream_write(req, RN_SLICE_LITERAL("half"), RN_FOREVER));
+    rnet_http_stream_fail(req);
+    ERR(rnet_http_stream_write(req, RN_SLICE_LITERAL("more"), RN_FOREVER), EPIPE);
+}
+
+/* It goes on until the client leaves, or until it is told to end. */
+static struct rnet_conn endless_conn;
+static _Atomic bool endless_may_end;
+static _Atomic int endless_rounds, endless_result = 1;
+
+static void endless(void *arg, struct rnet_http_request *req)
+{
+    int r;
+
+    (void)arg;
+    endless_conn = rnet_http_conn(req);
+    OK(rnet_http_stream(req, 200, "text/plain"));
+    do {
+        EQ(rnet_http_stream_push(req, RN_SLICE_LITERAL("round")), 0);
+        endless_rounds++;
+        ERR(rnet_http_stream_wait(req, 0), ETIMEDOUT); /* breaks nothing */
+        r = rnet_http_stream_wait(req, RN_FOREVER);
+    } while (r == 0 && !endless_may_end);
+    endless_result = r;
+}
+
+/* Again and again pushes until the client is behind, and waits for it. */
+#define BEHIND_ROUNDS 500
+static _Atomic int behind_rounds;
+
+static void behind(void *arg, struct rnet_http_request *req)
+{
+    static char piece[4000];
+
+    (void)arg;
+    OK(rnet_http_stream(req, 200, "text/plain"));
+    for (; behind_rounds < BEHIND_ROUNDS; behind_rounds++) {
+        int r = 0;
+        while (r == 0)
+            r = rnet_http_stream_push(req, rn_slice(piece, sizeof(piece)));
+        EQ(r, 1);
+        LT(rnet_conn_unsent(rnet_http_conn(req)), 100000u);
+        while (rnet_http_stream_is_behind(req))
+            OK(rnet_http_stream_wait(req, RN_FOREVER));
+    }
+}
+
 static void no_pieces(void *arg, struct rnet_http_request *req)
 {
     (void)arg;
@@ -158,6 +211,12 @@ static const struct rnet_http_route routes[] = {
     {.method = "GET", .pattern = "/injecting", .handler = injecting},
     {.method = "GET", .pattern = "/large", .handler = large, .arg = &large_size},
     {.method = "GET", .pattern = "/pieces", .handler = pieces, .flags = RNET_HTTP_STREAM},
+    {.method = "GET", .pattern = "/half", .handler = half, .flags = RNET_HTTP_STREAM},
+    {.method = "GET",
+     .pattern = "/endless",
+     .handler = endless,
+     .flags = RNET_HTTP_STREAM | RNET_HTTP_ENDLESS},
+    {.method = "GET", .pattern = "/behind", .handler = behind, .flags = RNET_HTTP_STREAM},
     {.method = "GET", .pattern = "/no-pieces", .handler = no_pieces},
     {.method = "GET", .pattern = "/describe/{a}/x", .handler = describe},
     {.method = "POST", .pattern = "/jobs/{id}:stop", .handler = hello},
@@ -496,6 +555,83 @@ TASK_TEST(an_answer_that_could_not_be_given_whole_is_cut)
         FALSE(n > 5 && strcmp(b->buf + n - 5, "0\r\n\r\n") == 0);
     }
     reconnect(b);
+}
+
+TASK_TEST(an_answer_whose_rest_cannot_be_made_is_cut)
+{
+    BENCH(.head_ns = 0);
+
+    send_text(b, "GET /half HTTP/1.1\r\n" HOST "\r\n");
+    while (more(b) > 0)
+        ;
+    FALSE(strstr(b->buf, "0\r\n\r\n"));
+    FALSE(strstr(b->buf, "more"));
+    reconnect(b);
+    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
+}
+
+TASK_TEST(an_endless_answer_goes_on_when_it_is_woken_and_its_connection_after_it)
+{
+    BENCH(.head_ns = 0);
+    char piece[65536];
+
+    send_text(b, "GET /endless HTTP/1.1\r\n" HOST "\r\n");
+    take_head(b);
+    EQ(take_chunk(b, piece), 5u);
+    for (int i = 2; i < 5; i++) {
+        OK(rnet_http_wake(endless_conn));
+        EQ(take_chunk(b, piece), 5u);
+        EQ(endless_rounds, i);
+    }
+    send_text(b, "GET /hello/after HTTP/1.1\r\n" HOST "\r\n");
+    endless_may_end = true;
+    OK(rnet_http_wake(endless_conn));
+    EQ(take_chunk(b, piece), 0u);
+    STREQ(take_answer(b, false)->body, "after");
+    EQ(endless_result, 0);
+    OK(rnet_http_wake(endless_conn)); /* nobody is there: nothing happens */
+    STREQ(ask(b, "GET /hello/y HTTP/1.1\r\n" HOST "\r\n")->body, "y");
+}
+
+TASK_TEST(a_client_that_ends_its_side_of_an_endless_answer_has_left)
+{
+    BENCH(.head_ns = 0);
+
+    send_text(b, "GET /endless HTTP/1.1\r\n" HOST "\r\n");
+    take_head(b);
+    OK(rnet_stream_end(b->client));
+    TASK_UNTIL(endless_result < 0);
+    EQ(endless_result, -ECANCELED);
+    OK(rnet_http_wake(endless_conn));
+    reconnect(b);
+    STREQ(ask(b, "GET /hello/x HTTP/1.1\r\n" HOST "\r\n")->body, "x");
+}
+
+TASK_TEST(a_client_that_sends_on_and_on_behind_an_endless_request_is_closed)
+{
+    BENCH(.head_ns = 0);
+    static char junk[200000];
+
+    send_text(b, "GET /endless HTTP/1.1\r\n" HOST "\r\n");
+    take_head(b);
+    (void)rnet_stream_write(b->client, junk, sizeof(junk), rn_after(10 * RN_S));
+    TASK_UNTIL(endless_result == -ECANCELED);
+}
+
+TASK_TEST(a_handler_that_pushes_learns_that_its_client_is_behind_and_when_it_has_caught_up)
+{
+    BENCH(.head_ns = 0);
+    int before;
+
+    send_text(b, "GET /behind HTTP/1.0\r\n\r\n");
+    do { /* until the sockets are full */
+        before = behind_rounds;
+        OK(rn_sleep(rn_after(20 * RN_MS)));
+    } while (behind_rounds > before || before == 0);
+    LT(behind_rounds, BEHIND_ROUNDS);
+    while (more(b) > 0)
+        b->len = 0;
+    EQ(behind_rounds, BEHIND_ROUNDS);
 }
 
 TASK_TEST(pieces_for_HTTP_1_0_end_with_the_connection_and_HEAD_has_none)

@@ -1,9 +1,10 @@
 /* Answers piece by piece: chunks that a handler writes to the connection of its own loop.
  *
  * The handler is a task that never leaves the connection's worker (the route says so), so it may
- * write directly. Above the high mark of the output it waits on a channel, into which the loop puts
- * a token when the output has fallen to the low mark. A connection that dies cancels the handler.
- * An answer that could not be written to its end is never ended as if it were whole.
+ * write directly. It waits on a channel of one token, which the loop puts in when the output has
+ * fallen from above its high mark to the low one, and when somebody wakes the handler. So a token
+ * says only that it is time to look. A connection that dies cancels the handler. An answer that
+ * could not be written to its end is never ended as if it were whole.
  */
 #include "http_internal.h"
 
@@ -65,14 +66,7 @@ int rnet_http_stream(struct rnet_http_request *req, unsigned status, const char 
     return r < 0 ? fail(req, r) : 0;
 }
 
-static int wait_for_drain(struct rnet_http_request *req, rn_time deadline)
-{
-    int r = rn_rx_recv(req->drain, NULL, deadline);
-
-    return r < 0 ? fail(req, r) : 0;
-}
-
-int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes, rn_time deadline)
+int rnet_http_stream_push(struct rnet_http_request *req, struct rn_slice bytes)
 {
     char size[24];
     int n, r;
@@ -86,9 +80,40 @@ int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
                                      rn_slice("\r\n", chunked(req) ? 2 : 0)};
 
     r = rnet_conn_writev(req->conn, parts, 3);
-    if (r < 0)
-        return fail(req, r);
-    return r == 1 ? wait_for_drain(req, deadline) : 0;
+    return r < 0 ? fail(req, r) : r;
+}
+
+bool rnet_http_stream_is_behind(const struct rnet_http_request *req)
+{
+    return rnet_conn_unsent(req->conn) > RNET__HTTP_OUTPUT_LOW;
+}
+
+int rnet_http_stream_wait(struct rnet_http_request *req, rn_time deadline)
+{
+    int r;
+
+    if (!req->streaming || req->stream_failed)
+        return -EPIPE;
+    r = rn_rx_recv_at(RN_WAIT_IDLE(), req->drain, NULL, deadline);
+    return r < 0 && r != -ETIMEDOUT ? fail(req, r) : r;
+}
+
+int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes, rn_time deadline)
+{
+    int r = rnet_http_stream_push(req, bytes);
+
+    if (r != 1)
+        return r;
+    do
+        r = rn_rx_recv(req->drain, NULL, deadline);
+    while (r == 0 && rnet_http_stream_is_behind(req));
+    return r < 0 ? fail(req, r) : 0;
+}
+
+void rnet_http_stream_fail(struct rnet_http_request *req)
+{
+    if (req->streaming)
+        req->stream_failed = true;
 }
 
 int rnet__stream_end(struct rnet_http_request *req)

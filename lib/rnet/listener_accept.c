@@ -4,7 +4,8 @@
  * A listener once vanished because nobody owned its number: somebody closed it, and clients were
  * refused with no error anywhere. So each second the socket is compared with the one that was
  * bound: it accepts, and address, cookie and inode are the same. Any unexpected error of accept
- * looks at once. A lost number is forgotten, not closed: it may be somebody else's by now.
+ * looks at once. A lost number is forgotten, not closed: it may be somebody else's by now. For the
+ * same reason the cookie is asked first, which is all that is ever done to a number of others.
  */
 #include "listener_internal.h"
 
@@ -215,24 +216,34 @@ int rnet__socket_watch(struct rnet__socket *s)
 
 /* ---- the check ---- */
 
+/* NULL: the number is still our socket. */
+static const char *number_fault(const struct rnet__socket *s)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof(cookie);
+    struct stat st;
+    int r = rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+
+    if (r == -EBADF)
+        return "the descriptor was closed";
+    if (r < 0)
+        return "the descriptor is another file now";
+    if (cookie != s->cookie || rn_sys_fstat(s->bound.number, &st) < 0 || st.st_ino != s->inode)
+        return "the descriptor is another socket now";
+    return NULL;
+}
+
 /* NULL: all is well. *ret_ours: the number is still our socket. */
 static const char *socket_fault(const struct rnet__socket *s, bool *ret_ours)
 {
     struct rnet_addr addr = {.len = sizeof(addr.sa)};
-    socklen_t len = sizeof(uint64_t), flag_len = sizeof(int);
-    uint64_t cookie = 0;
+    socklen_t flag_len = sizeof(int);
+    const char *fault = number_fault(s);
     int accepts = 0;
-    struct stat st;
 
-    *ret_ours = false;
-    if (rn_sys_fstat(s->bound.number, &st) < 0)
-        return "the descriptor was closed";
-    if (st.st_ino != s->inode)
-        return "the descriptor is another file now";
-    if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ||
-        cookie != s->cookie)
-        return "the descriptor is another socket now";
-    *ret_ours = true;
+    *ret_ours = !fault;
+    if (fault)
+        return fault;
     if (rn_sys_getsockopt(s->bound.number, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &flag_len) < 0 ||
         !accepts)
         return "the socket does not listen any more";

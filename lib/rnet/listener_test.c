@@ -341,6 +341,36 @@ TASK_TEST(a_number_that_became_another_file_is_left_alone)
     OK(close(other));
 }
 
+TASK_TEST(a_stale_name_never_touches_the_listener_that_took_its_number)
+{
+    struct probe p = {0};
+    int number = rn_sys_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct rnet_listener_info info;
+    struct rnet_listener *ln;
+    struct rnet_stream *s;
+    struct rn_fd old;
+    char c;
+
+    OK(rn_fd_adopt(number, RN_FD_STREAM, &old));
+    OK(rn_fd_close(old));
+    ln = probe_listen(&p);
+    TRUE(info_of("probe", &info));
+    EQ(info.sockets[0].number, number);
+
+    ERR(rn_fd_close(old), EBADF); /* twice */
+    ERR(rn_fd_number(old), EBADF);
+    ERR(rn_fd_read(old, &c, 1, 0), EBADF);
+    ERR(rn_fd_write(old, "x", 1, 0), EBADF);
+    ERR(rn_fd_release(old, &number), EBADF);
+    ERR(rn_fd_forget(old), EBADF);
+
+    OK(rnet_listener_check(ln));
+    s = probe_dial(ln);
+    TASK_UNTIL(p.opened == 1);
+    rnet_stream_close(s);
+    rnet_listener_close(ln);
+}
+
 TASK_TEST(a_listener_that_was_shut_down_is_found_and_closed)
 {
     struct probe p = {0};

@@ -16,20 +16,20 @@
 #include <runnel/task.h>
 
 #define FRAME_MAX_DEFAULT (1024u * 1024u)
-#define HEADER_MAX        8u /* what a codec may add to the payload */
-#define FIRST_NS_DEFAULT  (10 * RN_S)
-#define FRAME_NS_DEFAULT  (5 * RN_S)
-#define PER_256K_DEFAULT  RN_S
+#define HEADER_MAX 8u /* what a codec may add to the payload */
+#define FIRST_NS_DEFAULT (10 * RN_S)
+#define FRAME_NS_DEFAULT (5 * RN_S)
+#define PER_256K_DEFAULT RN_S
 
 struct rnet_server {
     /* set once in rnet_server_open() */
     struct rnet_protocol
         protocol; /* each server has its own: the way from a connection to its server */
-    const struct rnet_codec  *codec;
+    const struct rnet_codec *codec;
     const struct rnet_handler *handler;
-    struct rnet_listener     *listener;
-    size_t                    frame_max;
-    rn_time                   first_ns, frame_ns, per_256k_ns;
+    struct rnet_listener *listener;
+    size_t frame_max;
+    rn_time first_ns, frame_ns, per_256k_ns;
 };
 
 static const struct rnet_server *server_of(struct rnet_conn conn)
@@ -42,27 +42,47 @@ static const struct rnet_server *server_of(struct rnet_conn conn)
 
 /* ---- deadlines ---- */
 
-static void wait_begin(struct rnet_conn_scratch *s, bool first)
-{
-    const uint64_t now = (uint64_t)rn_loop_now();
+/* word[0] of the scratch: until when what is awaited must be whole, with these in its low bits; 0:
+ * nothing is awaited. */
+enum {
+    WAIT_FIRST = 1, /* the first frame of the connection */
+    WAIT_SIZED = 2, /* the frame's length is known, and the time for it is in */
+    WAIT_BITS = 3,
+};
 
-    s->word[0] = ((now < 2 ? 2 : now) & ~UINT64_C(1)) | first;
+static rn_time frame_deadline(const struct rnet_conn_scratch *s)
+{
+    return s->word[0] ? (rn_time)(s->word[0] & ~(uint64_t)WAIT_BITS) : RN_FOREVER;
 }
 
-static rn_time frame_deadline(const struct rnet_server *srv, uint64_t since, size_t arrived)
+static void wait_until(struct rnet_conn_scratch *s, rn_time when, unsigned bits)
 {
-    const rn_time span = since & 1 ? srv->first_ns : srv->frame_ns;
-
-    if (!since || span == RN_FOREVER)
-        return RN_FOREVER;
-    return (rn_time)(since & ~UINT64_C(1)) + span +
-           (rn_time)(arrived / (256 * 1024)) * srv->per_256k_ns;
+    s->word[0] = (((uint64_t)when + WAIT_BITS) & ~(uint64_t)WAIT_BITS) | bits;
 }
 
-static void timer_set(const struct rnet_server *srv, struct rnet_conn conn,
-                      const struct rnet_conn_scratch *s, size_t arrived)
+static void wait_begin(const struct rnet_server *srv, struct rnet_conn_scratch *s, bool first)
 {
-    const rn_time frame = frame_deadline(srv, s->word[0], arrived);
+    const rn_time span = first ? srv->first_ns : srv->frame_ns;
+
+    s->word[0] = 0;
+    if (span != RN_FOREVER)
+        wait_until(s, rn_loop_now() + span, first ? WAIT_FIRST : 0);
+}
+
+/* The length came: a frame has time by its size, the first one has not. */
+static void wait_size(const struct rnet_server *srv, struct rnet_conn_scratch *s,
+                      struct rn_slice in)
+{
+    const size_t len = srv->codec->announced ? srv->codec->announced(in) : 0;
+    const rn_time more = (rn_time)(len / (256 * 1024)) * srv->per_256k_ns;
+
+    if (len > 0 && s->word[0] && !(s->word[0] & WAIT_BITS))
+        wait_until(s, frame_deadline(s) + more, WAIT_SIZED);
+}
+
+static void timer_set(struct rnet_conn conn, const struct rnet_conn_scratch *s)
+{
+    const rn_time frame = frame_deadline(s);
     const rn_time user = s->word[1] ? (rn_time)s->word[1] : RN_FOREVER;
 
     (void)rnet_conn_timer(conn, frame < user ? frame : user);
@@ -75,7 +95,7 @@ int rnet_server_timer(struct rnet_conn conn, rn_time when)
     if (!s)
         return -EBADF;
     s->word[1] = when == RN_FOREVER ? 0 : when < 1 ? 1 : (uint64_t)when;
-    timer_set(server_of(conn), conn, s, rnet_conn_kept(conn));
+    timer_set(conn, s);
     return 0;
 }
 
@@ -87,8 +107,8 @@ static int on_open(struct rnet_conn conn, void *data)
     struct rnet_conn_scratch *s = rnet_conn_scratch(conn);
 
     if (srv->first_ns != RN_FOREVER) {
-        wait_begin(s, true);
-        timer_set(srv, conn, s, 0);
+        wait_begin(srv, s, true);
+        timer_set(conn, s);
     }
     return srv->handler->on_open ? srv->handler->on_open(conn, data) : 0;
 }
@@ -115,14 +135,15 @@ static ssize_t on_bytes(struct rnet_conn conn, void *data, struct rn_slice in)
     }
     if (n == 0) {
         if (!s->word[0])
-            wait_begin(s, false);
-        timer_set(srv, conn, s, in.len);
+            wait_begin(srv, s, false);
+        wait_size(srv, s, in);
+        timer_set(conn, s);
         return 0;
     }
     rn_assert((size_t)n <= in.len);
     if (s->word[0]) {
         s->word[0] = 0;
-        timer_set(srv, conn, s, 0);
+        timer_set(conn, s);
     }
     if (srv->handler->on_frame(conn, data, frame) < 0)
         (void)rnet_conn_end(conn, RNET_REASON_HANDLER);
@@ -134,23 +155,23 @@ static void on_timer(struct rnet_conn conn, void *data)
     const struct rnet_server *srv = server_of(conn);
     struct rnet_conn_scratch *s = rnet_conn_scratch(conn);
     const rn_time now = rn_now();
-    const bool first = s->word[0] & 1;
+    const bool first = s->word[0] & WAIT_FIRST;
 
     if (s->word[0] && rnet_conn_paused(conn)) /* we don't read: the peer cannot help it */
-        wait_begin(s, first);
-    if (frame_deadline(srv, s->word[0], rnet_conn_kept(conn)) <= now) {
+        wait_begin(srv, s, first);
+    if (frame_deadline(s) <= now) {
         malformed(srv, conn, data, -ETIMEDOUT,
                   first ? RNET_REASON_FIRST_TIMEOUT : RNET_REASON_FRAME_TIMEOUT);
         return;
     }
     if (s->word[1] && (rn_time)s->word[1] <= now) {
         s->word[1] = 0;
-        timer_set(srv, conn, s, rnet_conn_kept(conn));
+        timer_set(conn, s);
         if (srv->handler->on_timer)
             srv->handler->on_timer(conn, data);
         return;
     }
-    timer_set(srv, conn, s, rnet_conn_kept(conn));
+    timer_set(conn, s);
 }
 
 /* The peer will send no more. What it left behind is the beginning of a frame that never comes. */

@@ -6,9 +6,9 @@
 #include <rnet/server.h>
 
 struct book {
-    unsigned         frames, malformed, closed, timers, stopped;
-    size_t           bytes;
-    int              error;
+    unsigned frames, malformed, closed, timers, stopped;
+    size_t bytes;
+    int error;
     enum rnet_reason reason;
     struct rnet_conn conn;
 };
@@ -228,6 +228,27 @@ TASK_TEST(a_slow_frame_is_refused_by_its_whole_time)
     EQ(b.error, -ETIMEDOUT);
     EQ(b.reason, RNET_REASON_FRAME_TIMEOUT);
     EQ(b.frames, 1);
+}
+
+TASK_TEST(a_frame_has_more_time_by_the_length_that_it_announces)
+{
+    struct book b = {0};
+    CLEANUP(rnet_server_closep)
+    struct rnet_server *srv =
+        serve_with(&b, (struct rnet_server_options){.frame_ns = 20 * RN_MS,
+                                                    .frame_ns_per_256k = 30 * RN_S,
+                                                    .first_ns = RN_FOREVER,
+                                                    .frame_max = 300000});
+    CLEANUP(rnet_stream_closep) struct rnet_stream *large = dial(srv);
+    CLEANUP(rnet_stream_closep) struct rnet_stream *small = dial(srv);
+    char byte;
+
+    OK(rnet_stream_write(large, "\0\4\0\0", 4, SOON));     /* 256 KiB, of which nothing comes */
+    OK(rnet_stream_write(small, "\0\3\377\377", 4, SOON)); /* a byte less */
+    expect_frame(small, "bad");
+    EQ(rnet_stream_read(small, &byte, 1, SOON), 0);
+    ERR(rnet_stream_read(large, &byte, 1, rn_after(100 * RN_MS)), ETIMEDOUT);
+    EQ(b.malformed, 1);
 }
 
 TASK_TEST(a_frame_that_breaks_off_is_refused)

@@ -164,7 +164,7 @@ static void stack_write(FILE *out, const struct rn_trace *t)
     for (unsigned i = rn_trace_first(t); i < t->n; i++)
         frame_text(out, rn_trace_pc(t, i));
     if (t->n == 0)
-        fputs("stack unavailable\n\t?:0\n", out);
+        fputs("\tgoroutine running on other thread; stack unavailable\n", out);
     else if (t->n == RN_TRACE_MAX)
         fputs("...additional frames elided...\n", out);
     if (t->task.born)

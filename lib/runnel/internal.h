@@ -106,6 +106,9 @@ void *rn__reserve(size_t size);
 void rn__unreserve(void *p, size_t size);
 enum rn_leak_policy rn__leak_policy(const struct rn_runtime *rt);
 rn_time rn__leak_age(const struct rn_runtime *rt);
+/* Does it lie in code that is known so far? For words that may be anything: they cost a look at a
+ * short list, while rn_symbol_at() reads /proc/self/maps again for an address it doesn't know. */
+bool rn__code_at(uintptr_t pc);
 /* The number of the descriptor in that slot now, or -1. */
 int rn__fd_number_at(const struct rn_runtime *rt, uint32_t slot);
 /* Is that task, scope (connection, loop: true) still the one the owner word was made for? From any

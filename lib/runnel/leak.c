@@ -54,7 +54,7 @@ void rn__leaks_close(struct rn__leaks *leaks)
         return;
     pthread_mutex_destroy(&leaks->lock);
     rn__unreserve(leaks->verdicts, RN__LEAK_TASKS * sizeof(*leaks->verdicts));
-    free(leaks->history.items);
+    rn__leak_history_free(&leaks->history);
     free(leaks->told);
     free(leaks);
 }

@@ -101,9 +101,11 @@ struct rn__leak_group {
     rn_time last_at, over;
 };
 struct rn__leak_history {
-    struct rn__leak_group *items; /* a table by hash */
-    size_t n;
+    struct rn__leak_group *items; /* in the order in which they were met */
+    uint16_t              *slots; /* a table by hash: places in items, counted from 1 */
+    size_t                 n;
 };
+void rn__leak_history_free(struct rn__leak_history *history);
 /* Mark the idle and the suspect in a pass that knows who is live. 0, -ENOMEM. */
 int rn__leak_suspects(struct rn__leak_pass *pass, struct rn__leak_history *history);
 /* NULL: too many places to remember. */

@@ -15,7 +15,8 @@
 #define NIL RN__NIL
 #define GROUP_MIN 100
 #define SETTLE (100 * RN_MS)
-#define GROUPS_MAX 4096 /* kept in the history */
+#define GROUPS_MAX 2048 /* kept in the history */
+#define SLOTS (2 * GROUPS_MAX)
 
 /* Has nobody who could serve this wait used his end since it began? */
 static bool edge_idle(const struct rn__leak_pass *p, const struct rn__leak_edge *e, rn_time since)
@@ -46,21 +47,26 @@ static size_t group_hash(const struct rn_site *site, const struct rn_site *born)
     return (size_t)((h ^ h >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> 40);
 }
 
+static struct rn__leak_group *group_add(struct rn__leak_history *h, uint16_t *slot,
+                                        const struct rn_site *site, const struct rn_site *born)
+{
+    if (h->n == GROUPS_MAX)
+        return NULL;
+    h->items[h->n] = (struct rn__leak_group){.site = site, .born = born};
+    *slot = (uint16_t)++h->n;
+    return &h->items[*slot - 1];
+}
+
 static struct rn__leak_group *group_at(struct rn__leak_history *h, const struct rn_site *site,
                                        const struct rn_site *born)
 {
     for (size_t i = group_hash(site, born);; i++) {
-        struct rn__leak_group *g = &h->items[i % GROUPS_MAX];
+        uint16_t *slot = &h->slots[i % SLOTS];
+        if (*slot == 0)
+            return group_add(h, slot, site, born);
+        struct rn__leak_group *g = &h->items[*slot - 1];
         if (g->site == site && g->born == born)
             return g;
-        if (g->site || g->born)
-            continue;
-        if (h->n >= GROUPS_MAX / 2)
-            return NULL;
-        h->n++;
-        g->site = site;
-        g->born = born;
-        return g;
     }
 }
 
@@ -69,21 +75,36 @@ struct rn__leak_group *rn__leak_group(struct rn__leak_history *h, const struct r
     return h->items ? group_at(h, t->site, t->born) : NULL;
 }
 
-static int history_begin(struct rn__leak_history *h)
+void rn__leak_history_free(struct rn__leak_history *h)
 {
-    if (!h->items)
-        h->items = calloc(GROUPS_MAX, sizeof(*h->items));
-    if (!h->items)
-        return -ENOMEM;
-    for (size_t i = 0; i < GROUPS_MAX; i++)
+    free(h->items);
+    free(h->slots);
+    *h = (struct rn__leak_history){0};
+}
+
+/* Most programs never have one that idles: no table for these. */
+static int history_make(struct rn__leak_history *h)
+{
+    if (h->items)
+        return 0;
+    h->items = calloc(GROUPS_MAX, sizeof(*h->items));
+    h->slots = calloc(SLOTS, sizeof(*h->slots));
+    if (h->items && h->slots)
+        return 0;
+    rn__leak_history_free(h);
+    return -ENOMEM;
+}
+
+static void history_begin(struct rn__leak_history *h)
+{
+    for (size_t i = 0; i < h->n; i++)
         h->items[i].now = 0;
-    return 0;
 }
 
 /* What was counted becomes what growth is measured by; a group that is gone begins anew. */
 static void history_end(struct rn__leak_history *h, rn_time now)
 {
-    for (size_t i = 0; i < GROUPS_MAX; i++) {
+    for (size_t i = 0; i < h->n; i++) {
         struct rn__leak_group *g = &h->items[i];
         g->grown = g->last_at != 0 && g->now > g->last ? g->now - g->last : 0;
         g->over = g->last_at != 0 ? now - g->last_at : 0;
@@ -92,18 +113,26 @@ static void history_end(struct rn__leak_history *h, rn_time now)
     }
 }
 
-int rn__leak_suspects(struct rn__leak_pass *p, struct rn__leak_history *h)
+static int idle_count(const struct rn__leak_pass *p, struct rn__leak_history *h, rn_time now)
 {
-    rn_time now = rn_loop_now(), age = rn__leak_age(p->rt);
-    int r = history_begin(h);
+    int r = 0;
 
+    history_begin(h);
     for (uint32_t i = 0; r == 0 && i < p->n_tasks; i++) {
         struct rn__leak_task *t = &p->tasks[i];
         struct rn__leak_group *g;
         t->idle = task_idle(p, t, now);
-        if (t->idle && (g = rn__leak_group(h, t)))
+        if (t->idle && (r = history_make(h)) == 0 && (g = rn__leak_group(h, t)))
             g->now++;
     }
+    return r;
+}
+
+int rn__leak_suspects(struct rn__leak_pass *p, struct rn__leak_history *h)
+{
+    rn_time now = rn_loop_now(), age = rn__leak_age(p->rt);
+    int r = idle_count(p, h, now);
+
     for (uint32_t i = 0; r == 0 && i < p->n_tasks; i++) {
         struct rn__leak_task *t = &p->tasks[i];
         const struct rn__leak_group *g = t->idle ? rn__leak_group(h, t) : NULL;

@@ -1,4 +1,5 @@
-/* RN_DEBUG=memtrace=1: a change is noted, and the line is written when the turn ends. */
+/* RN_DEBUG=memtrace=1: a change is noted, and the line is written when the turn ends.
+ * RN_DEBUG=trim=1: what is given back is not kept warm. Both are read once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +10,26 @@
 #include "core.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static _Atomic bool on;
+static _Atomic bool on, trims;
 static rn_time begun;
+
+/* `name=1` among the words of `env`, which commas part. */
+static bool is_set(const char *env, const char *name)
+{
+    const size_t n = strlen(name);
+    const char *word = strstr(env, name);
+
+    return word && (word == env || word[-1] == ',') && word[n] == '=' && word[n + 1] != '0' &&
+           word[n + 1] != 0;
+}
 
 static void read_env(void)
 {
     const char *env = getenv("RN_DEBUG");
-    const char *word = env ? strstr(env, "memtrace=") : NULL;
 
     begun = rn__clock();
-    atomic_store(&on, word && (word == env || word[-1] == ',') && word[9] != '0' && word[9] != 0);
+    atomic_store(&on, env && is_set(env, "memtrace"));
+    atomic_store(&trims, env && is_set(env, "trim"));
 }
 
 void rn__memtrace_from_env(void)
@@ -59,4 +70,9 @@ void rn_memtrace_trimmed(struct rn_memtrace *t, uint64_t n)
 {
     if (traced(t))
         t->trimmed += n;
+}
+
+bool rn_memtrace_trims(void)
+{
+    return atomic_load_explicit(&trims, memory_order_relaxed);
 }

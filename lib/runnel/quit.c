@@ -1,7 +1,10 @@
 /* SIGQUIT: a thread of its own waits for it and writes the dump, so that a program whose workers
- * all hang still answers. It takes none of their locks, and allocates from an arena of its own.
+ * all hang still answers. It takes none of their locks, and allocates from an arena of its own. A
+ * dump that nobody reads ends when the program does.
  */
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,14 +25,35 @@ static struct {
     _Atomic bool stopping;
 } quit = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+#define LOOK_MS 100
+
+/* Wait for room. Stderr may be a pipe of which nobody reads any more, or one that somebody else has
+ * made non-blocking. */
+static int wait_for_room(void)
+{
+    struct pollfd err = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int r;
+
+    do {
+        if (atomic_load(&quit.stopping))
+            return -ECANCELED;
+        r = poll(&err, 1, LOOK_MS);
+    } while (r == 0 || (r < 0 && errno == EINTR));
+    return r < 0 ? -errno : 0;
+}
+
+/* In pieces for which there is room in a pipe that is ready, so that no write blocks. */
 static int to_stderr(void *arg, const void *bytes, size_t n)
 {
     const char *at = bytes;
 
     (void)arg;
     while (n > 0) {
-        ssize_t written = write(STDERR_FILENO, at, n);
-        if (written < 0 && errno == EINTR)
+        int r = wait_for_room();
+        ssize_t written = r < 0 ? -1 : write(STDERR_FILENO, at, n < PIPE_BUF ? n : PIPE_BUF);
+        if (r < 0)
+            return r;
+        if (written < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (written < 0)
             return -errno;

@@ -242,7 +242,7 @@ void rn__stack_give(struct rn__stacks *s, const struct rn__stack *stack)
     struct rn__slab *slab = &s->slabs[stack->class];
 
     atomic_fetch_sub_explicit(&s->bytes, slab->stack_size, memory_order_relaxed);
-    if (slab->n_hot < HOT_MAX) {
+    if (slab->n_hot < HOT_MAX && !rn_memtrace_trims()) {
         slab->hot[slab->n_hot++] = stack->index;
         return;
     }

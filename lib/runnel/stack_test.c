@@ -163,23 +163,38 @@ static int burst(void *arg)
     return rn_scope_close(s);
 }
 
-TEST(a_pool_of_stacks_tells_how_it_grows_and_is_trimmed)
+/* What a burst of tasks says on stderr under RN_DEBUG=`words`. */
+static void burst_under(const char *words, char *text, size_t n)
 {
-    char text[4096] = "";
     int fds[2], saved = dup(STDERR_FILENO);
 
-    OK(setenv("RN_DEBUG", "memtrace=1", 1));
+    OK(setenv("RN_DEBUG", words, 1));
     OK(rn_sys_pipe2(fds, 0));
     OK(dup2(fds[1], STDERR_FILENO));
     OK(rn_run(&(const struct rn_options){.name = "burst"}, burst, NULL));
     OK(dup2(saved, STDERR_FILENO));
-    OK(read(fds[0], text, sizeof(text) - 1));
+    OK(read(fds[0], text, n));
+    (void)rn_sys_close(saved);
+    (void)rn_sys_close(fds[0]);
+    (void)rn_sys_close(fds[1]);
     test_note("%s", text);
+}
+
+TEST(a_pool_of_stacks_tells_how_it_grows_and_is_trimmed)
+{
+    char text[4096] = "";
+
+    burst_under("memtrace=1", text, sizeof(text) - 1);
     TRUE(strstr(text, "memtrace @0."));
     TRUE(strstr(text, " burst: stacks 1M: +1 -0, 1 mapped, 1 in use, 0 warm, 1024 KiB in use\n"));
     TRUE(strstr(text, " burst: stacks 64K: +300 -0, 300 mapped, "));
     TRUE(strstr(text, " -44, 300 mapped, 0 in use, 256 warm, 0 KiB in use\n"));
-    (void)rn_sys_close(saved);
-    (void)rn_sys_close(fds[0]);
-    (void)rn_sys_close(fds[1]);
+}
+
+TEST(a_pool_that_is_to_trim_keeps_no_stack_warm)
+{
+    char text[4096] = "";
+
+    burst_under("memtrace=1,trim=1", text, sizeof(text) - 1);
+    TRUE(strstr(text, ", 300 mapped, 0 in use, 0 warm, 0 KiB in use\n"));
 }

@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "internal.h"
+
 #include <base/cleanup.h>
 
 #define CODES_MAX 128
@@ -281,6 +283,18 @@ static struct rn__code *code_for(uintptr_t pc)
     if (c && !c->loaded)
         code_load(c);
     return c;
+}
+
+bool rn__code_at(uintptr_t pc)
+{
+    bool found;
+
+    pthread_mutex_lock(&all.lock);
+    if (all.n_codes == 0)
+        maps_read();
+    found = code_of(pc) != NULL;
+    pthread_mutex_unlock(&all.lock);
+    return found;
 }
 
 bool rn_module_at(size_t i, struct rn_module *ret_module)

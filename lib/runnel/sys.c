@@ -127,19 +127,35 @@ static ssize_t counted(enum rn_syscall call, ssize_t r, rn_time begin)
     return r;
 }
 
-void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX])
+static void counts_sum(const struct rn__thread_counts *c, struct rn_sys_count *sum)
+{
+    for (unsigned i = 0; i < RN_SYS_MAX; i++) {
+        sum[i].calls += atomic_load_explicit(&c->calls[i], memory_order_relaxed);
+        sum[i].zeros += atomic_load_explicit(&c->zeros[i], memory_order_relaxed);
+        sum[i].timed += atomic_load_explicit(&c->timed[i], memory_order_relaxed);
+        sum[i].time_ns += atomic_load_explicit(&c->time_ns[i], memory_order_relaxed);
+        for (unsigned e = 0; e < RN_SYS_ERRNO_MAX; e++)
+            sum[i].errors[e] += atomic_load_explicit(&c->errors[i][e], memory_order_relaxed);
+    }
+}
+
+static void counts_all_but(const struct rn__thread_counts *left_out,
+                           struct rn_sys_count *ret_counts)
 {
     memset(ret_counts, 0, RN_SYS_MAX * sizeof(*ret_counts));
-    for (struct rn__thread_counts *c = atomic_load(&all_counts); c; c = c->next)
-        for (unsigned i = 0; i < RN_SYS_MAX; i++) {
-            ret_counts[i].calls += atomic_load_explicit(&c->calls[i], memory_order_relaxed);
-            ret_counts[i].zeros += atomic_load_explicit(&c->zeros[i], memory_order_relaxed);
-            ret_counts[i].timed += atomic_load_explicit(&c->timed[i], memory_order_relaxed);
-            ret_counts[i].time_ns += atomic_load_explicit(&c->time_ns[i], memory_order_relaxed);
-            for (unsigned e = 0; e < RN_SYS_ERRNO_MAX; e++)
-                ret_counts[i].errors[e] +=
-                    atomic_load_explicit(&c->errors[i][e], memory_order_relaxed);
-        }
+    for (const struct rn__thread_counts *c = atomic_load(&all_counts); c; c = c->next)
+        if (c != left_out)
+            counts_sum(c, ret_counts);
+}
+
+void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX])
+{
+    counts_all_but(NULL, ret_counts);
+}
+
+void rn_sys_counts_of_others(struct rn_sys_count ret_counts[RN_SYS_MAX])
+{
+    counts_all_but(rn__tls()->counts, ret_counts);
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ static bool is_return_address(uintptr_t word)
     const uint8_t *p = (const uint8_t *)word;
     struct rn_symbol s;
 
-    if (word < 4096)
+    if (!rn__code_at(word - 1))
         return false;
     rn_symbol_at(word - 1, &s);
     if (!s.name || word < s.start + 7)
@@ -203,7 +203,8 @@ static PLAIN bool copy_resting(const struct rn__task *t, struct copy *c)
     uintptr_t top = (uintptr_t)t, sp = (uintptr_t)__atomic_load_n(&t->sp, __ATOMIC_RELAXED);
     uintptr_t bottom = (uintptr_t)__atomic_load_n(&t->stack.bottom, __ATOMIC_RELAXED);
 
-    if (sp < bottom || sp >= top || sp % sizeof(uint64_t) != 0)
+    /* bottom 0: it has ended, and its record's page was given back */
+    if (bottom == 0 || sp < bottom || sp >= top || sp % sizeof(uint64_t) != 0)
         return false;
     *c = (struct copy){.sp = sp, .fp = switched_fp(sp), .words = c->words};
     c->n = top - sp < COPY_BYTES ? (top - sp) & ~(size_t)7 : COPY_BYTES;

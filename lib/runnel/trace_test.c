@@ -1,5 +1,6 @@
 /* Stacks, names, channels and descriptors of a runtime, seen from a thread that isn't one of its.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -273,6 +274,84 @@ TASK_TEST(descriptors_are_told_with_owner_and_site)
 }
 
 /* ---- SIGQUIT --------------------------------------------------------------------------------- */
+
+/* Stderr is a pipe of which nobody reads. */
+TEST(a_dump_that_nobody_reads_does_not_hold_up_the_end)
+{
+    struct hang h = {.hanging = false};
+    int pipe[2], saved = dup(STDERR_FILENO);
+    char page[4096] = "";
+    pthread_t thread;
+    sigset_t set;
+
+    test_heap_allow(1 << 20);
+    sigemptyset(&set);
+    sigaddset(&set, SIGQUIT);
+    OK(rn_signals_block(&set));
+    OK(rn_sys_pipe2(pipe, O_NONBLOCK));
+    OK(pthread_create(&thread, NULL, hang_thread, &h));
+    UNTIL(atomic_load(&h.hanging));
+    OK(rn_quit_dump_start(atomic_load(&h.rt)));
+    while (write(pipe[1], page, sizeof(page)) > 0)
+        ;
+    EQ(read(pipe[0], page, sizeof(page)), (ssize_t)sizeof(page));
+    EQ(write(pipe[1], page, sizeof(page) - 100), (ssize_t)sizeof(page) - 100); /* not quite full */
+    OK(fcntl(pipe[1], F_SETFL, 0));
+    OK(dup2(pipe[1], STDERR_FILENO));
+    OK(kill(getpid(), SIGQUIT));
+    UNTIL(sigpending(&set) == 0 && !sigismember(&set, SIGQUIT));
+    rn_quit_dump_stop();
+    OK(dup2(saved, STDERR_FILENO));
+    atomic_store(&h.go_on, true);
+    OK(pthread_join(thread, NULL));
+    (void)rn_sys_close(saved);
+    (void)rn_sys_close(pipe[0]);
+    (void)rn_sys_close(pipe[1]);
+}
+
+/* And one that reads slowly from a pipe that doesn't block gets all of it. */
+TEST(a_dump_waits_for_a_slow_reader_also_where_stderr_does_not_block)
+{
+    struct hang h = {.hanging = false};
+    int pipe[2], saved = dup(STDERR_FILENO), full = 0;
+    struct text t = {0};
+    char page[4096];
+    pthread_t thread;
+    sigset_t set;
+    ssize_t n;
+
+    memset(page, '.', sizeof(page));
+    test_heap_allow(1 << 20);
+    sigemptyset(&set);
+    sigaddset(&set, SIGQUIT);
+    OK(rn_signals_block(&set));
+    OK(rn_sys_pipe2(pipe, O_NONBLOCK));
+    OK(fcntl(pipe[0], F_SETFL, 0));
+    OK(pthread_create(&thread, NULL, hang_thread, &h));
+    UNTIL(atomic_load(&h.hanging));
+    OK(rn_quit_dump_start(atomic_load(&h.rt)));
+    for (; (n = write(pipe[1], page, sizeof(page))) > 0; full += (int)n)
+        ;
+    OK(dup2(pipe[1], STDERR_FILENO));
+    OK(kill(getpid(), SIGQUIT));
+    UNTIL(sigpending(&set) == 0 && !sigismember(&set, SIGQUIT));
+    for (char c; full > 0; full--) /* byte by byte: the dump comes upon a full pipe */
+        EQ(read(pipe[0], &c, 1), 1);
+    while (!t.bytes || times(t.bytes, "the program goes on\n") < 1) {
+        n = read(pipe[0], page, sizeof(page));
+        OK(n);
+        text_add(&t, page, (size_t)n);
+    }
+    OK(dup2(saved, STDERR_FILENO));
+    rn_quit_dump_stop();
+    atomic_store(&h.go_on, true);
+    OK(pthread_join(thread, NULL));
+    TRUE(strstr(t.bytes, "SIGQUIT: tasks") && strstr(t.bytes, "the_culprit(...)"));
+    free(t.bytes);
+    (void)rn_sys_close(saved);
+    (void)rn_sys_close(pipe[0]);
+    (void)rn_sys_close(pipe[1]);
+}
 
 TEST(sigquit_dumps_while_the_worker_hangs_and_the_program_goes_on)
 {

@@ -26,13 +26,14 @@ static int identity_note(struct ft_agent *a)
     return ft_uuid_new(&a->boot);
 }
 
-int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a,
-                  struct ft_text_error *reterr)
+int ft_agent_open(const struct ft_settings_source *source, const struct ft_settings *settings,
+                  struct ft_agent *a, struct ft_text_error *reterr)
 {
     int r;
 
-    *a = (struct ft_agent){
-        .settings = settings, .store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
+    *a = (struct ft_agent){.store = {.lock = -1}, .pulse.interval_ns = FT_HEARTBEAT_NS_DEFAULT};
+    ft_reload_init(&a->reload, source, settings);
+    a->settings = settings = &a->reload.current;
     r = ft_store_open(settings->state, &a->store, reterr);
     if (r < 0)
         return r;
@@ -52,6 +53,8 @@ int ft_agent_open(const struct ft_settings *settings, struct ft_agent *a,
     a->apply.store = &a->store;
     a->apply.report = &a->report;
     a->apply.supervisor = &a->supervisor;
+    a->apply.between = ft_reload_if_asked;
+    a->apply.between_arg = a;
     if (a->store.applied)
         r = ft_outcome_set(&a->apply.applied, a->store.applied->hash, FT_STATUS_APPLIED, "");
     else
@@ -73,6 +76,7 @@ void ft_agent_close(struct ft_agent *a)
     ft_outcome_fini(&a->report.status);
     ft_outcome_fini(&a->report.settings);
     ft_store_close(&a->store);
+    ft_reload_fini(&a->reload);
 }
 
 /* ---- tasks ---- */
@@ -100,12 +104,15 @@ static int signals_task(void *arg)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGHUP);
     r = rn_signals_open(&set, &fd);
     ft_enter(&a->monitor);
     while (r >= 0) {
         r = FT_OUTSIDE(&a->monitor, rn_signals_wait(fd, RN_FOREVER));
         if (r == SIGCHLD)
             ft_supervisor_child(&a->supervisor);
+        else if (r == SIGHUP)
+            ft_reload_ask(a);
         else if (r > 0)
             stop(a, r);
     }

@@ -31,6 +31,7 @@ static const char file_text[] = "server: tcp://%s\nstate: @/state\nlabels: {env:
 struct world {
     struct fake_server server;
     struct ft_settings settings;
+    struct ft_settings_source source;
     struct ft_agent *agent;
     struct rn_scope scope;
 };
@@ -50,8 +51,9 @@ static void agent_start(struct world *w)
     struct ft_text_error err = {""};
 
     w->agent = calloc(1, sizeof(*w->agent));
-    OK(ft_settings_read(testing_path("@/agent.yaml"), NULL, &w->settings, &err));
-    if (ft_agent_open(&w->settings, w->agent, &err) < 0)
+    w->source.file = strdup(testing_path("@/agent.yaml"));
+    OK(ft_settings_read(w->source.file, NULL, &w->settings, &err));
+    if (ft_agent_open(&w->source, &w->settings, w->agent, &err) < 0)
         FAIL("%s", err.text);
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &w->scope));
     OK(rn_go_with(&options, w->scope, ft_agent_main, w->agent, NULL, 0));
@@ -63,6 +65,7 @@ static void agent_stop(struct world *w)
     ft_agent_close(w->agent);
     free(w->agent);
     ft_settings_fini(&w->settings);
+    free((char *)(uintptr_t)w->source.file);
 }
 
 static void world_open(struct world *w)
@@ -125,12 +128,12 @@ TASK_TEST(an_offer_becomes_a_file_and_is_reported_applied_with_what_is_effective
     EQ(last(&w)->effective_config->config_map->n_config_map, 1);
     STREQ(last(&w)->effective_config->config_map->config_map[0]->value->content_type, "text/plain");
     TRUE(last(&w)->agent_description == NULL); /* nothing that didn't change */
-    uint64_t life = FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life);
+    uint64_t life = FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes[0]->life);
     fake_server_offer(&w.server, "h1", "o", "good\n");
     EQ(fake_server_outcome(&w.server, "h1"), FT_STATUS_APPLIED); /* answered, not applied again */
     fake_server_offer(&w.server, "h2", "o", "good\n");
     EQ(fake_server_outcome(&w.server, "h2"), FT_STATUS_APPLIED); /* the same bytes: no signal */
-    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life), life);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes[0]->life), life);
     world_close(&w);
 }
 
@@ -180,7 +183,7 @@ TASK_TEST(only_the_newest_offer_is_kept_during_an_application)
     fake_server_offer(&w.server, "h3", "o", "three\n");
     EQ(fake_server_outcome(&w.server, "h3"), FT_STATUS_APPLIED);
     TRUE(testing_file_is(testing_path("@/file"), "three\n"));
-    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->life), 1);
+    EQ(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes[0]->life), 1);
     world_close(&w);
 }
 
@@ -232,7 +235,7 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
 
     world_open(&w);
     TRUE(last(&w)->custom_message == NULL); /* not before the server said that it takes them */
-    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->state) ==
+    TASK_UNTIL(FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes[0]->state) ==
                FT_PROCESS_RUNNING);
     fake_server_reply(&w.server, true);
     metrics_await(&w, &m);
@@ -241,7 +244,7 @@ TASK_TEST(samples_go_out_at_once_and_again_after_a_reconnect_until_they_are_ackn
     TRUE(rn_slice_eq_str(s.process_name, "p"));
     TRUE(rn_slice_eq_str(s.ip, "127.0.0.1"));
     FALSE(s.has_cpu_usage_rate);
-    EQ(s.pid, FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes->pid));
+    EQ(s.pid, FT_INSIDE(&w.agent->monitor, w.agent->supervisor.processes[0]->pid));
 
     fake_server_accept(&w.server); /* hangs up first */
     EQ(fake_server_read(&w.server), 1);

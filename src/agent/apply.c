@@ -245,8 +245,11 @@ static int next_await(struct ft_apply *a, struct ft_offer **ret)
 {
     int r = 0;
 
-    while (!a->next && r == 0)
+    while (!a->next && r == 0) {
         r = ft_bell_wait(&a->bell, RN_FOREVER);
+        if (r == 0 && a->between)
+            r = a->between(a->between_arg);
+    }
     if (r < 0)
         return r;
     *ret = TAKE(a->next);

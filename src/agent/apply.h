@@ -21,6 +21,8 @@ struct ft_apply {
     struct ft_report *report;
     struct rn_class *files; /* one thread: its jobs never overlap */
     struct ft_bell bell;
+    int (*between)(void *arg); /* called when the bell rang and nothing is being applied */
+    void *between_arg;
 
     /* inside the monitor */
     struct ft_offer *next; /* the newest offer that waits, or NULL */

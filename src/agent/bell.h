@@ -19,15 +19,21 @@ struct ft_bell {
     struct ft_monitor *monitor; /* left while one waits */
 };
 
-static inline int ft_bell_open(struct ft_bell *b, struct ft_monitor *monitor)
+/* Every task in `scope` may ring, and wait. */
+static inline int ft_bell_open_in(struct ft_bell *b, struct ft_monitor *monitor,
+                                  struct rn_scope scope)
 {
     int r = rn_chan_open(0, 1, &b->tx, &b->rx);
 
     if (r < 0)
         return r;
     b->monitor = monitor;
-    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2,
-                           rn_scope_self());
+    return rn_end_to_scope((struct rn_end[]){rn_end_tx(b->tx), rn_end_rx(b->rx)}, 2, scope);
+}
+
+static inline int ft_bell_open(struct ft_bell *b, struct ft_monitor *monitor)
+{
+    return ft_bell_open_in(b, monitor, rn_scope_self());
 }
 
 static inline void ft_bell_ring(const struct ft_bell *b)

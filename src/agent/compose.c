@@ -71,7 +71,7 @@ static int attributes_begin(struct attributes *a, struct ft_arena *arena, size_t
 /* What it is called: the process if there is just one, else the agent. */
 static const char *service_name(const struct ft_agent *a)
 {
-    return a->supervisor.n == 1 ? a->supervisor.processes[0].settings->name : "fettle-agent";
+    return a->supervisor.n == 1 ? a->supervisor.processes[0]->settings->name : "fettle-agent";
 }
 
 static int description_add(struct ft_agent *a, struct ft_arena *arena,
@@ -151,7 +151,7 @@ static int health_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__
     opamp__proto__component_health__init(h);
     h->healthy = true;
     for (size_t i = 0; i < n; i++) {
-        const struct ft_process *p = &a->supervisor.processes[i];
+        const struct ft_process *p = a->supervisor.processes[i];
 
         entries[i] = ft_arena_alloc(arena, sizeof(**entries));
         if (!entries[i])
@@ -173,6 +173,7 @@ static int health_add(struct ft_agent *a, struct ft_arena *arena, Opamp__Proto__
 
 struct effective_job {
     const struct ft_agent *agent;
+    struct ft_settings settings; /* held: a reload may exchange the agent's meanwhile */
     struct ft_effective effective;
 };
 
@@ -180,7 +181,7 @@ static int effective_job(void *arg)
 {
     struct effective_job *j = arg;
 
-    return ft_effective_read(j->agent->settings, &j->agent->store, &j->effective);
+    return ft_effective_read(&j->settings, &j->agent->store, &j->effective);
 }
 
 static int effective_add(const struct ft_effective *e, struct ft_arena *arena,
@@ -317,9 +318,12 @@ int ft_compose(struct ft_agent *a, const struct ft_message_plan *plan, struct ft
     int r = 0;
 
     ft_arena_init(&arena, SCRATCH_MAX, NULL);
-    if (plan->parts & FT_PART_EFFECTIVE) /* first: it suspends, and the other parts should be as
-                                            they are when it leaves */
+    if (plan->parts & FT_PART_EFFECTIVE) { /* first: it suspends, and the other parts should be as
+                                              they are when it leaves */
+        ft_settings_share(a->settings, &effective.settings);
         r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, effective_job, &effective));
+        ft_settings_fini(&effective.settings);
+    }
     if (r == 0)
         r = parts_add(a, plan->parts, &effective.effective, &arena, &msg);
     if (r == 0 && plan->metrics)

@@ -152,7 +152,7 @@ static int talk(struct ft_agent *a)
     struct ft_link *l = &a->link;
     int r = greet(a);
 
-    while (r == 0 && l->end == 0) {
+    while (r == 0 && l->end == 0 && !l->moved) {
         rn_time until = l->silent_since ? l->silent_since + silence_max(a) : RN_FOREVER;
 
         if (has_something(a)) {
@@ -228,21 +228,43 @@ static int connection_run(struct ft_agent *a)
     return r;
 }
 
+void ft_link_move(struct ft_agent *a)
+{
+    a->link.moved = true;
+    ft_bell_ring(&a->report.bell);
+}
+
 static int connection(struct ft_agent *a)
 {
+    CLEANUP(ft_settings_fini) struct ft_settings held; /* a reload may exchange the agent's */
     struct ft_link *l = &a->link;
-    int r = FT_OUTSIDE(&a->monitor, rnet_dial(a->settings->address, rn_after(DIAL_NS), &l->stream));
+
+    ft_settings_share(a->settings, &held);
+    if (l->moved)
+        l->introduced = false;
+    l->moved = false;
+    int r = FT_OUTSIDE(&a->monitor, rnet_dial(held.address, rn_after(DIAL_NS), &l->stream));
 
     if (r < 0)
         return r;
     connection_begin(a);
     r = connection_run(a);
-    if (r == -ECANCELED)
+    if (r == -ECANCELED || l->moved)
         goodbye(a);
     rnet_stream_closep(&l->stream);
     l->stream = NULL;
     ft_report_disconnected(&a->report);
     return r;
+}
+
+/* Until `until`, or the server changes. 0, -ECANCELED. */
+static int pause_until(struct ft_agent *a, rn_time until)
+{
+    int r = 0;
+
+    while (r == 0 && !a->link.moved)
+        r = ft_bell_wait(&a->report.bell, until);
+    return r == -ETIMEDOUT ? 0 : r;
 }
 
 int ft_link_task(void *agent)
@@ -258,6 +280,12 @@ int ft_link_task(void *agent)
         r = connection(a);
         if (r == -ECANCELED)
             break;
+        if (a->link.moved) {
+            log_info("changing to another server", LOG_STR("server", a->settings->server));
+            a->link.failures = 0;
+            a->link.retry_after = 0;
+            continue;
+        }
         wait = wait_ns(a);
         if (first || a->link.greeted)
             log_warn("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r),
@@ -266,7 +294,7 @@ int ft_link_task(void *agent)
             log_debug("not connected", LOG_STR("server", a->settings->server), LOG_ERR(r),
                       LOG_INT("retry_ms", wait / RN_MS));
         a->link.failures++;
-        r = FT_OUTSIDE(&a->monitor, rn_sleep(rn_after(wait)));
+        r = pause_until(a, rn_after(wait));
         if (r < 0)
             break;
     }

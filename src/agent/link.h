@@ -25,12 +25,15 @@ struct ft_link {
     rn_time silent_since;       /* since when we wait for an answer; 0: we don't */
     rn_time retry_after;        /* the server named a time; 0: none */
     unsigned failures;          /* in a row, for the jitter */
-    bool introduced;            /* a full report has been sent in this life */
+    bool introduced;            /* a full report has been sent in this life, to this server */
+    bool moved;                 /* the agent's file names another server */
 
     /* anyone reads */
     char ip[64]; /* our address on the last connection */
 };
 
+/* The agent's file names another server: leave this one. Inside the monitor. */
+void ft_link_move(struct ft_agent *a);
 /* The task. */
 int ft_link_task(void *agent);
 

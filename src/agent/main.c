@@ -17,7 +17,7 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static const char *arg_config, *arg_server;
+static struct ft_settings_source source;
 static bool arg_check;
 static enum log_format arg_format = LOG_TEXT;
 static enum log_level arg_level = LOG_INFO;
@@ -35,7 +35,8 @@ static const char help[] =
     "  --help               print this and exit\n"
     "  --version            print the version and exit\n"
     "\n"
-    "TERM and INT stop the processes and the agent in order; a second one at once.\n"
+    "TERM and INT stop the processes and the agent in order; a second one at once. HUP reads FILE "
+    "again.\n"
     "Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.\n";
 
 static int usage_error(const char *what, const char *value)
@@ -61,10 +62,10 @@ static int arguments_parse(int argc, char **argv, int *ret_status)
     while ((c = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
         switch (c) {
         case 'c':
-            arg_config = optarg;
+            source.file = optarg;
             break;
         case 's':
-            arg_server = optarg;
+            source.server = optarg;
             break;
         case 'k':
             arg_check = true;
@@ -91,7 +92,7 @@ static int arguments_parse(int argc, char **argv, int *ret_status)
     }
     if (optind < argc)
         return *ret_status = usage_error("unexpected argument", argv[optind]);
-    if (!arg_config)
+    if (!source.file)
         return *ret_status =
                    usage_error("no configuration file: name one with --config FILE", NULL);
     return 0;
@@ -107,6 +108,16 @@ static void standard_descriptors_open(void)
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd > STDERR_FILENO)
         (void)close(fd);
+}
+
+/* From the first moment on: a HUP that comes while we start is read once we run. */
+static int hup_block(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    return rn_signals_block(&set);
 }
 
 static int signals_block(void)
@@ -137,7 +148,7 @@ static int agent_run(const struct ft_settings *settings)
     const struct rn_options options = {.name = "agent", .workers = 1};
     struct ft_agent agent;
     struct ft_text_error err = {""};
-    int r = ft_agent_open(settings, &agent, &err);
+    int r = ft_agent_open(&source, settings, &agent, &err);
 
     if (r < 0)
         (void)fprintf(stderr, "fettle-agent: %s\n", err.text);
@@ -155,16 +166,18 @@ int main(int argc, char **argv)
     struct ft_text_error err = {""};
     int status;
 
+    if (hup_block() < 0)
+        return EXIT_FAILED;
     if (arguments_parse(argc, argv, &status) != 0)
         return status;
     standard_descriptors_open();
     log_setup(arg_format, arg_level);
-    if (ft_settings_read(arg_config, arg_server, &settings, &err) < 0) {
+    if (ft_settings_read(source.file, source.server, &settings, &err) < 0) {
         (void)fprintf(stderr, "fettle-agent: %s\n", err.text);
         return EXIT_USAGE;
     }
     if (arg_check) {
-        (void)printf("%s: right\n", arg_config);
+        (void)printf("%s: right\n", source.file);
         return 0;
     }
     if (signals_block() < 0) {

@@ -97,7 +97,7 @@ static void pass_on(struct ft_drain *d, const char *bytes, size_t n)
     struct ft_output *o = d->output;
     size_t done = n;
 
-    if (o->settings->stdout_to.kind == FT_STDOUT_INHERIT) {
+    if (o->kind == FT_STDOUT_INHERIT) {
         done = pass_inherit(d->is_stdout ? STDOUT_FILENO : STDERR_FILENO, bytes, n);
     } else if (o->file >= 0) {
         ssize_t w = write(o->file, bytes, n);
@@ -105,13 +105,13 @@ static void pass_on(struct ft_drain *d, const char *bytes, size_t n)
     }
     if (done < n && o->dropped == 0)
         log_warn("output of a process is dropped: where it should go takes no more",
-                 LOG_STR("process", o->settings->name));
+                 LOG_STR("process", o->name));
     o->dropped += n - done;
 }
 
 static void drain_take(struct ft_drain *d, const char *bytes, size_t n)
 {
-    if (d->is_stdout && d->output->settings->lines == FT_LINES_STDOUT)
+    if (d->is_stdout && d->output->counts)
         for (const char *p = bytes, *end = bytes + n; (p = memchr(p, '\n', (size_t)(end - p))); p++)
             d->output->lines++;
     ft_words_add(&d->words, bytes, n);
@@ -163,7 +163,9 @@ static int drain_task(void *arg)
 
 void ft_output_reset(struct ft_output *o, const struct ft_process_settings *settings)
 {
-    *o = (struct ft_output){.settings = settings, .file = -1};
+    *o = (struct ft_output){
+        .kind = settings->stdout_to.kind, .counts = settings->lines == FT_LINES_STDOUT, .file = -1};
+    (void)snprintf(o->name, sizeof(o->name), "%s", settings->name);
     for (int i = 0; i < 2; i++) {
         o->drains[i].output = o;
         o->drains[i].is_stdout = i == 0;

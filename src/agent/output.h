@@ -38,7 +38,9 @@ struct ft_drain {
 
 struct ft_output {
     /* set at each start of the process, then its drains only */
-    const struct ft_process_settings *settings;
+    char name[256]; /* of the process */
+    enum ft_stdout_kind kind;
+    bool counts;                /* newlines */
     int file;                   /* stdout: file:PATH, opened for appending; -1: none */
     struct ft_drain drains[2];  /* stdout, stderr */
     uint64_t lines;             /* newlines on stdout since the process started */

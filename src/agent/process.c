@@ -82,7 +82,7 @@ static void children_journal(const struct ft_supervisor *s)
     int r = records ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < s->n; i++) {
-        const struct ft_process *p = &s->processes[i];
+        const struct ft_process *p = s->processes[i];
 
         if (p->state == FT_PROCESS_RUNNING)
             records[n++] = (struct ft_child_record){p->settings->name, p->pid, p->start_ticks};
@@ -206,7 +206,7 @@ static int life_run(struct ft_process *p)
     if (r == 0)
         r = life_begin(p, scope);
     p->start_error = r;
-    while (r == 0 && !has_ended(p) && !p->restart_asked)
+    while (r == 0 && !has_ended(p) && !p->restart_asked && !p->leaving)
         r = ft_bell_wait(&p->bell, RN_FOREVER);
     if (p->state == FT_PROCESS_RUNNING) {
         if (!has_ended(p))
@@ -243,7 +243,7 @@ static int life_await(struct ft_process *p)
     if (!p->stopping)
         p->failures++;
     until = p->stopping ? 0 : rn_after(backoff_ns(p->failures));
-    while (r == 0 && !p->start_asked && !p->restart_asked && rn_now() < until)
+    while (r == 0 && !p->start_asked && !p->restart_asked && !p->leaving && rn_now() < until)
         r = ft_bell_wait(&p->bell, until);
     return r == -ETIMEDOUT ? 0 : r;
 }
@@ -258,10 +258,10 @@ static int process_task(void *arg)
         r = life_run(p);
         if (r == 0)
             r = life_await(p);
-    } while (r == 0);
+    } while (r == 0 && !p->leaving);
     p->state = FT_PROCESS_STOPPED;
     changed(p);
-    ft_leave(p->supervisor->monitor);
+    ft_leave(p->supervisor->monitor); /* who leaves may be freed from here on */
     return r == -ECANCELED ? 0 : r;
 }
 
@@ -272,6 +272,39 @@ static int mark_make(const char *state_folder, char **ret)
     return asprintf(ret, FT_STATE_ENV "=%s", state_folder) < 0 ? -ENOMEM : 0;
 }
 
+static void process_free(struct ft_process *p)
+{
+    rn_tx_closep(&p->bell.tx);
+    rn_rx_closep(&p->bell.rx);
+    free(p);
+}
+
+static int process_new(struct ft_supervisor *s, const struct ft_process_settings *settings,
+                       struct ft_process **ret)
+{
+    struct ft_process *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return -ENOMEM;
+    p->settings = settings;
+    p->supervisor = s;
+    ft_output_reset(&p->output, settings);
+    ft_output_close(&p->output);
+    int r = ft_bell_open_in(&p->bell, s->monitor, s->ringers);
+    if (r < 0)
+        process_free(p);
+    else
+        *ret = p;
+    return r;
+}
+
+static int process_start(struct ft_supervisor *s, struct ft_process *p)
+{
+    const struct rn_task_options options = {.name = "process", .pinned = true};
+
+    return rn_go_with(&options, s->tasks, process_task, p, NULL, 0);
+}
+
 int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *monitor,
                        struct ft_supervisor *ret)
 {
@@ -279,20 +312,21 @@ int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *mo
     int r;
 
     *ret = (struct ft_supervisor){
-        .folder = settings->folder, .state_folder = settings->state, .monitor = monitor};
-    ret->n = ft_settings_processes(settings, &all);
-    ret->processes = calloc(ret->n + 1, sizeof(*ret->processes));
+        .monitor = monitor, .ringers = rn_scope_self()};
+    const size_t n = ft_settings_processes(settings, &all);
+    ret->processes = calloc(n + 1, sizeof(*ret->processes));
+    ret->folder = strdup(settings->folder);
+    ret->state_folder = strdup(settings->state);
+    if (!ret->folder || !ret->state_folder) {
+        ft_supervisor_close(ret);
+        return -ENOMEM;
+    }
     r = ret->processes ? mark_make(settings->state, &ret->mark) : -ENOMEM;
     if (r == 0)
         r = ft_bell_open(&ret->changed, monitor);
-    for (size_t i = 0; i < ret->n && r == 0; i++) {
-        struct ft_process *p = &ret->processes[i];
-
-        p->settings = &all[i];
-        p->supervisor = ret;
-        ft_output_reset(&p->output, p->settings);
-        ft_output_close(&p->output);
-        r = ft_bell_open(&p->bell, monitor);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = process_new(ret, &all[i], &ret->processes[i]);
+        ret->n += r == 0;
     }
     if (r < 0)
         ft_supervisor_close(ret);
@@ -301,33 +335,130 @@ int ft_supervisor_open(const struct ft_settings *settings, struct ft_monitor *mo
 
 void ft_supervisor_close(struct ft_supervisor *s)
 {
+    for (size_t i = 0; i < s->n; i++)
+        process_free(s->processes[i]);
     free(s->processes);
+    free(s->folder);
+    free(s->state_folder);
     free(s->mark);
     *s = (struct ft_supervisor){0};
 }
 
 int ft_supervisor_start(struct ft_supervisor *s, struct rn_scope scope)
 {
-    const struct rn_task_options options = {.name = "process", .pinned = true};
+    int r = 0;
+
+    s->tasks = scope;
+    for (size_t i = 0; i < s->n && r == 0; i++)
+        r = process_start(s, s->processes[i]);
+    return r;
+}
+
+/* ---- other processes ---- */
+
+static struct ft_process *process_find(const struct ft_supervisor *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->processes[i]->settings->name, name) == 0)
+            return s->processes[i];
+    return NULL;
+}
+
+static bool is_named(const struct ft_settings *settings, const char *name)
+{
+    const struct ft_process_settings *all;
+    size_t n = ft_settings_processes(settings, &all);
+
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(all[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Stop those that `settings` does not name, all at once, and wait for their ends. */
+static int processes_leave(struct ft_supervisor *s, const struct ft_settings *settings)
+{
+    size_t kept = 0;
+    int r = 0;
 
     for (size_t i = 0; i < s->n; i++) {
-        int r = rn_go_with(&options, scope, process_task, &s->processes[i], NULL, 0);
+        struct ft_process *p = s->processes[i];
 
-        if (r < 0)
-            return r;
+        p->leaving = !is_named(settings, p->settings->name);
+        if (p->leaving)
+            ft_bell_ring(&p->bell);
     }
+    for (size_t i = 0; i < s->n && r == 0; i++)
+        while (r == 0 && s->processes[i]->leaving && s->processes[i]->state != FT_PROCESS_STOPPED)
+            r = ft_bell_wait(&s->changed, RN_FOREVER);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < s->n; i++) {
+        struct ft_process *p = s->processes[i];
+
+        if (p->leaving)
+            process_free(p);
+        else
+            s->processes[kept++] = p;
+    }
+    s->n = kept;
     return 0;
+}
+
+/* One that stays: by its new settings from now on. */
+static void process_keep(struct ft_process *p, const struct ft_process_settings *settings)
+{
+    const bool other_life = ft_process_settings_need_life(p->settings, settings);
+
+    p->settings = settings;
+    if (other_life) {
+        log_info("process is restarted: its definition changed",
+                 LOG_STR("process", settings->name));
+        ft_process_restart(p);
+    }
+}
+
+int ft_supervisor_follow(struct ft_supervisor *s, const struct ft_settings *settings)
+{
+    const struct ft_process_settings *all;
+    const size_t n = ft_settings_processes(settings, &all);
+    CLEANUP(freep) struct ft_process **list = calloc(n + s->n + 1, sizeof(*list));
+    int r = list ? processes_leave(s, settings) : -EAGAIN, failed = 0;
+    size_t there = 0;
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        struct ft_process *p = process_find(s, all[i].name);
+
+        if (p) {
+            process_keep(p, &all[i]);
+        } else {
+            r = process_new(s, &all[i], &p);
+            if (r == 0 && (r = process_start(s, p)) < 0)
+                process_free(p);
+            failed = failed < 0 ? failed : r;
+            if (r < 0)
+                continue;
+        }
+        list[there++] = p;
+    }
+    struct ft_process **old = s->processes;
+    s->processes = TAKE(list);
+    s->n = there;
+    free(old);
+    return failed;
 }
 
 void ft_supervisor_child(struct ft_supervisor *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        ft_bell_ring(&s->processes[i].bell);
+        ft_bell_ring(&s->processes[i]->bell);
 }
 
 void ft_supervisor_kill(struct ft_supervisor *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (s->processes[i].state == FT_PROCESS_RUNNING)
-            (void)kill(-s->processes[i].pid, SIGKILL);
+        if (s->processes[i]->state == FT_PROCESS_RUNNING)
+            (void)kill(-s->processes[i]->pid, SIGKILL);
 }

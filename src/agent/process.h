@@ -24,8 +24,9 @@ enum ft_process_state { FT_PROCESS_WAITING, FT_PROCESS_RUNNING, FT_PROCESS_STOPP
 struct ft_supervisor;
 
 struct ft_process {
-    /* set once in ft_supervisor_open() */
-    const struct ft_process_settings *settings; /* borrowed */
+    const struct ft_process_settings *settings; /* borrowed; a reload exchanges it */
+
+    /* set once */
     struct ft_supervisor *supervisor;
     struct ft_bell bell; /* rung by asks and by SIGCHLD */
 
@@ -46,6 +47,7 @@ struct ft_process {
 
     /* asks; the process's task clears them */
     bool restart_asked, start_asked;
+    bool leaving; /* this life is the last */
 
     /* the sampler */
     struct ft_cpu_meter cpu;
@@ -54,11 +56,17 @@ struct ft_process {
 struct ft_supervisor {
     /* set once */
     struct ft_monitor *monitor; /* borrowed */
-    const char *folder;         /* working directory of the processes */
-    const char *state_folder;
-    char *mark;                   /* owned: the environment entry */
-    struct ft_process *processes; /* owned, n of them */
+    char *folder;               /* owned: working directory of the processes */
+    char *state_folder;         /* owned */
+    char *mark;                 /* owned: the environment entry */
+    struct rn_scope ringers;    /* every task that may ring is in it */
+    struct rn_scope tasks;      /* of the processes */
+
+    /* inside the monitor */
+    struct ft_process **processes; /* owned, n of them, in the order of the file */
     size_t n;
+
+    /* set once */
     struct ft_bell
         changed; /* rung when the state of any process changes; the transaction waits for it */
     void (*on_change)(
@@ -76,6 +84,14 @@ int ft_supervisor_start(struct ft_supervisor *s, struct rn_scope scope);
 void ft_supervisor_child(struct ft_supervisor *s);
 /* KILL every group at once; for a second TERM. */
 void ft_supervisor_kill(struct ft_supervisor *s);
+
+/* The processes shall be those of `settings` (which take the place of the old ones: those must live
+ * until it returns): who is gone is stopped, who runs by another command, output or way of counting
+ * is restarted, who is new is started, the rest goes on. Between two applications only.
+ *
+ * Suspends until who is gone has ended. 0; -ENOMEM: some of the new ones are missing; -EAGAIN (no
+ * memory), -ECANCELED: the settings are the old ones. */
+int ft_supervisor_follow(struct ft_supervisor *s, const struct ft_settings *settings);
 
 /* Ask for a restart (TERM, KILL after a while, start at once), or for a start if it waits. The next
  * life takes up the files as they are now. */

@@ -97,7 +97,7 @@ TASK_TEST(a_process_runs_in_a_group_of_its_own_and_ends_with_us)
     pid_t pid;
 
     world_open(&w, PROGRAM);
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
     EQ(FT_INSIDE(&w.monitor, p->state), FT_PROCESS_RUNNING);
     pid = FT_INSIDE(&w.monitor, p->pid);
@@ -115,7 +115,7 @@ TASK_TEST(a_process_that_ends_is_started_again_and_its_last_words_are_kept)
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n    command: [/bin/sh, -c, 'echo one; "
                    "echo two; echo bad >&2; exit 3']\n"
                    "    lines: stdout\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life == 1));
     ft_enter(&w.monitor);
     ft_process_end_text(p, text, sizeof(text));
@@ -133,7 +133,7 @@ TASK_TEST(a_program_that_is_not_there_says_so)
     char text[640];
 
     world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [./no-such-program]}\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->ended_life == 1));
     ft_enter(&w.monitor);
     ft_process_end_text(p, text, sizeof(text));
@@ -153,7 +153,7 @@ TASK_TEST(a_process_that_ignores_term_is_killed_with_its_children)
                    "    command: [/bin/sh, -c, 'trap \"\" TERM; (while :; do sleep 0.05; done) & "
                    "echo up; while :; do sleep 0.05; done']\n"
                    "    lines: stdout\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
     pid = FT_INSIDE(&w.monitor, p->pid);
     world_close(&w);
@@ -168,7 +168,7 @@ TASK_TEST(output_is_drained_however_much_it_is)
     world_open(&w, "state: @/state\nprocesses:\n  - name: p\n"
                    "    command: [/bin/sh, -c, 'yes 0123456789 | head -n 200000; sleep 60']\n    "
                    "lines: stdout\n    stdout: 'file:@/out'\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 200000));
     EQ(FT_INSIDE(&w.monitor, p->output.dropped), 0);
     world_close(&w);
@@ -183,7 +183,7 @@ TASK_TEST(a_restart_that_is_asked_for_does_not_wait)
     struct ft_process *p;
 
     world_open(&w, PROGRAM);
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
     ft_enter(&w.monitor);
     ft_process_restart(p);
@@ -205,7 +205,7 @@ TASK_TEST(a_real_process_is_measured)
 
     world_open(&w, "state: @/state\nprocesses:\n  - {name: p, command: [/bin/sh, -c, 'while :; do "
                    ":; done']}\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->state == FT_PROCESS_RUNNING));
     pid = FT_INSIDE(&w.monitor, p->pid);
     TASK_UNTIL(ft_proc_cmd(pid, cmd, sizeof(cmd)) > 0 && strncmp(cmd, "/bin/sh -c", 10) == 0);
@@ -248,7 +248,7 @@ TASK_TEST(a_process_takes_up_a_file_by_its_signal)
     char why[1024] = "";
 
     world_open(&w, PROGRAM);
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     plan = file_plan();
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
     OK(take_up(&w, &plan, why));
@@ -273,7 +273,7 @@ TASK_TEST(a_process_that_dies_of_the_signal_itself_is_restarted_once)
                    "exec sleep 60']\n    objects: {o: ./file}\n"
                    "    on_change: signal HUP\n    start_grace: 50ms\n    health: {window: "
                    "100ms}\n    lines: stdout\n");
-    p = w.supervisor.processes;
+    p = w.supervisor.processes[0];
     plan = file_plan();
     TASK_UNTIL(FT_INSIDE(&w.monitor, p->output.lines == 1));
     OK(take_up(&w, &plan, why));
@@ -292,7 +292,7 @@ TASK_TEST(a_process_that_dies_within_its_window_after_a_restart_fails)
                    "file && exit 4; exec sleep 60']\n"
                    "    objects: {o: ./file}\n    health: {window: 10s}\n");
     plan = file_plan();
-    TASK_UNTIL(FT_INSIDE(&w.monitor, w.supervisor.processes->state == FT_PROCESS_RUNNING));
+    TASK_UNTIL(FT_INSIDE(&w.monitor, w.supervisor.processes[0]->state == FT_PROCESS_RUNNING));
     testing_write(testing_path("@/file"), "x");
     ERR(take_up(&w, &plan, why), ECHILD);
     STREQ(why, "process p exited with code 4");
@@ -369,4 +369,68 @@ TEST(last_words_are_the_last_lines)
     for (int i = 0; i < 100; i++)
         ft_words_add(w, "0123456789012345678901234567890123456789", 40);
     LE(ft_words_last(w, text, sizeof(text)), 511);
+}
+
+/* ---- other processes while it runs ---- */
+
+static const char two_processes[] = "state: @/state\nprocesses:\n"
+                                    "  - {name: stays, command: [sleep, '1000']}\n"
+                                    "  - {name: goes, command: [sleep, '1001']}\n";
+static const char other_processes[] =
+    "state: @/state\nprocesses:\n"
+    "  - {name: comes, command: [sleep, '1002']}\n"
+    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+static const char other_command[] =
+    "state: @/state\nprocesses:\n"
+    "  - {name: comes, command: [sleep, '1003']}\n"
+    "  - {name: stays, command: [sleep, '1000'], start_grace: 7s}\n";
+
+/* The processes shall be those of `text`, which takes the place of what the world has. */
+static void follow(struct world *w, const char *text)
+{
+    struct ft_settings next;
+
+    testing_settings(text, &next);
+    ft_enter(&w->monitor);
+    OK(ft_supervisor_follow(&w->supervisor, &next));
+    ft_leave(&w->monitor);
+    ft_settings_fini(&w->settings);
+    w->settings = next;
+}
+
+static bool runs(struct world *w, size_t i, uint64_t life)
+{
+    struct ft_process *p = w->supervisor.processes[i];
+
+    return FT_INSIDE(&w->monitor, p->state == FT_PROCESS_RUNNING && p->life == life);
+}
+
+TASK_TEST(other_settings_stop_who_is_gone_start_who_is_new_and_let_the_rest_run_on)
+{
+    struct world w;
+    pid_t stays, goes, comes;
+
+    world_open(&w, two_processes);
+    TASK_UNTIL(runs(&w, 0, 1) && runs(&w, 1, 1));
+    stays = FT_INSIDE(&w.monitor, w.supervisor.processes[0]->pid);
+    goes = FT_INSIDE(&w.monitor, w.supervisor.processes[1]->pid);
+
+    follow(&w, other_processes);
+    TASK_UNTIL(group_is_gone(goes));
+    EQ(w.supervisor.n, 2);
+    STREQ(w.supervisor.processes[0]->settings->name, "comes");
+    TASK_UNTIL(runs(&w, 0, 1));
+    TRUE(runs(&w, 1, 1));
+    EQ(FT_INSIDE(&w.monitor, w.supervisor.processes[1]->pid), stays);
+    EQ(FT_INSIDE(&w.monitor, w.supervisor.processes[1]->settings->start_grace_ns), 7 * RN_S);
+
+    comes = FT_INSIDE(&w.monitor, w.supervisor.processes[0]->pid);
+    follow(&w, other_command); /* a start_grace needs no new life, a command does */
+    TASK_UNTIL(runs(&w, 0, 2));
+    TRUE(group_is_gone(comes));
+    TRUE(runs(&w, 1, 1));
+    follow(&w, "state: @/state\n");
+    EQ(w.supervisor.n, 0);
+    TRUE(group_is_gone(stays));
+    world_close(&w);
 }

@@ -55,7 +55,7 @@ static void sample_all(struct ft_agent *a)
     uint64_t dropped = a->samples.dropped;
 
     for (size_t i = 0; i < a->supervisor.n; i++)
-        process_sample(a, &a->supervisor.processes[i]);
+        process_sample(a, a->supervisor.processes[i]);
     if (dropped == 0 && a->samples.dropped > 0)
         log_warn("the buffer of samples is full: the oldest are given up",
                  LOG_UINT("samples", a->samples.n));

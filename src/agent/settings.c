@@ -48,6 +48,13 @@ static int on_change_parse(struct ft_yaml *y, const char *text, void *field,
     return -EINVAL;
 }
 
+static bool on_change_same(const void *a, const void *b)
+{
+    const struct ft_on_change *one = a, *other = b;
+
+    return one->restart == other->restart && one->signal == other->signal;
+}
+
 static int stdout_parse(struct ft_yaml *y, const char *text, void *field, struct ft_text_error *why)
 {
     struct ft_stdout *o = field;
@@ -64,6 +71,13 @@ static int stdout_parse(struct ft_yaml *y, const char *text, void *field, struct
         return -EINVAL;
     }
     return 0;
+}
+
+static bool stdout_same(const void *a, const void *b)
+{
+    const struct ft_stdout *one = a, *other = b;
+
+    return one->kind == other->kind && ft_option_same_text(&one->path, &other->path);
 }
 
 static const char *const lines_names[] = {"none", "stdout", NULL};
@@ -83,9 +97,11 @@ static const struct ft_option process_options[] = {
     {"command", FT_STRINGS, AT(command), .required = true,
      .help = "the program and its arguments, as a list"},
     {"objects", FT_PATH_MAP, AT(objects), .help = "which pushed object becomes which file"},
-    {"on_change", FT_CUSTOM, AT(on_change), .def = "restart", .parse = on_change_parse},
+    {"on_change", FT_CUSTOM, AT(on_change), .def = "restart", .parse = on_change_parse,
+     .same = on_change_same},
     {"start_grace", FT_DURATION, AT(start_grace_ns), .def = "1s", .max = FT_SEC(3600)},
-    {"stdout", FT_CUSTOM, AT(stdout_to), .def = "discard", .parse = stdout_parse},
+    {"stdout", FT_CUSTOM, AT(stdout_to), .def = "discard", .parse = stdout_parse,
+     .same = stdout_same},
     {"health", FT_TABLE, AT(window_ns), .table = health_options},
     {"lines", FT_ENUM, AT(lines), .def = "none", .names = lines_names},
     {.kind = FT_MARK, .offset = AT(mark)},
@@ -316,4 +332,39 @@ int ft_settings_read(const char *path, const char *server, struct ft_settings *r
 void ft_settings_fini(struct ft_settings *s)
 {
     s->yaml = ft_yaml_free(s->yaml);
+}
+
+void ft_settings_share(const struct ft_settings *s, struct ft_settings *ret)
+{
+    *ret = *s;
+    (void)ft_yaml_ref(s->yaml);
+}
+
+static struct document document_of(const struct ft_settings *s)
+{
+    return (struct document){.server = s->server,
+                             .state = s->state,
+                             .labels = s->labels,
+                             .reconnect = {s->reconnect_base_ns, s->reconnect_max_ns},
+                             .processes = s->process_items};
+}
+
+void ft_settings_diff(const struct ft_settings *a, const struct ft_settings *b,
+                      ft_option_differs_fn *differs, void *arg)
+{
+    const struct document one = document_of(a), other = document_of(b);
+
+    ft_options_diff(options, &one, &other, differs, arg);
+}
+
+bool ft_process_settings_need_life(const struct ft_process_settings *a,
+                                   const struct ft_process_settings *b)
+{
+    struct ft_process_settings like = *b;
+
+    like.objects = a->objects;
+    like.on_change = a->on_change;
+    like.start_grace_ns = a->start_grace_ns;
+    like.window_ns = a->window_ns;
+    return !ft_options_equal(process_options, a, &like);
 }

@@ -39,7 +39,13 @@ struct ft_settings {
     struct ft_pairs labels;
     int64_t reconnect_base_ns, reconnect_max_ns;
     struct ft_items process_items;
-    struct ft_yaml *yaml; /* owns all the above */
+    struct ft_yaml *yaml; /* owns all the above; counted */
+};
+
+/* Where settings come from: the agent's file, and the server that the command line names instead.
+ */
+struct ft_settings_source {
+    const char *file, *server; /* server: NULL: the file's */
 };
 
 /* Read `path`; `server` (may be NULL) takes the place of the file's. On error *reterr is a whole
@@ -47,6 +53,14 @@ struct ft_settings {
 int ft_settings_read(const char *path, const char *server, struct ft_settings *ret,
                      struct ft_text_error *reterr);
 void ft_settings_fini(struct ft_settings *s);
+/* A second holder of the same settings: ft_settings_fini() each. */
+void ft_settings_share(const struct ft_settings *s, struct ft_settings *ret);
+/* Tell each key in which two differ; the processes are one. */
+void ft_settings_diff(const struct ft_settings *a, const struct ft_settings *b,
+                      ft_option_differs_fn *differs, void *arg);
+/* Does the difference count only from the next start of the process on? */
+bool ft_process_settings_need_life(const struct ft_process_settings *a,
+                                   const struct ft_process_settings *b);
 
 static inline size_t ft_settings_processes(const struct ft_settings *s,
                                            const struct ft_process_settings **ret)

@@ -100,3 +100,69 @@ TEST(a_server_on_the_command_line_wins)
     ft_settings_fini(&s);
     ERR(ft_settings_read(testing_path("@/a.yaml"), "nonsense", &s, &err), EINVAL);
 }
+
+static void note(void *arg, const char *name)
+{
+    char *all = arg;
+
+    (void)snprintf(all + strlen(all), 200 - strlen(all), "%s ", name);
+}
+
+TEST(two_files_differ_in_the_keys_that_say_something_else)
+{
+    static const char common[] = "processes:\n  - {name: a, command: [x], stdout: 'file:out'}\n";
+    static const struct {
+        const char *text, *names;
+    } rows[] = {
+        {"processes:\n  - {name: a, command: [x], stdout: 'file:out'}\n", ""},
+        {"# moved by a line\nlabels: {}\nprocesses:\n  - {command: [x], name: a, stdout: "
+         "'file:out', on_change: restart}\n",
+         ""},
+        {"processes:\n  - {name: a, command: [x], stdout: 'file:in'}\n", "processes "},
+        {"processes:\n  - {name: a, command: [x], stdout: 'file:out', on_change: signal HUP}\n",
+         "processes "},
+        {"server: tcp://h:1\nlabels: {a: b}\nstate: ./other\nreconnect: {max: 7s}\n",
+         "server state labels reconnect.max processes "},
+    };
+    CLEANUP(ft_settings_fini) struct ft_settings a = {0};
+
+    testing_settings(common, &a);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP(ft_settings_fini) struct ft_settings b = {0};
+        char all[200] = "";
+
+        test_note("row %zu", i);
+        testing_settings(rows[i].text, &b);
+        ft_settings_diff(&a, &b, note, all);
+        STREQ(all, rows[i].names);
+    }
+}
+
+TEST(a_process_needs_a_new_life_for_its_command_output_and_count_only)
+{
+    static const struct {
+        const char *text;
+        bool needs;
+    } rows[] = {
+        {"{name: a, command: [x]}", false},
+        {"{name: a, command: [x], start_grace: 7s, health: {window: 9s}, on_change: signal HUP, "
+         "objects: {o: f}}",
+         false},
+        {"{name: a, command: [x, y]}", true},
+        {"{name: a, command: [x], stdout: inherit}", true},
+        {"{name: a, command: [x], lines: stdout}", true},
+    };
+    CLEANUP(ft_settings_fini) struct ft_settings a = {0};
+
+    testing_settings("processes:\n  - {name: a, command: [x]}\n", &a);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP(ft_settings_fini) struct ft_settings b = {0};
+        char text[400];
+
+        test_note("row %zu", i);
+        (void)snprintf(text, sizeof(text), "processes:\n  - %s\n", rows[i].text);
+        testing_settings(text, &b);
+        EQ(ft_process_settings_need_life(a.process_items.items, b.process_items.items),
+           rows[i].needs);
+    }
+}

@@ -174,8 +174,8 @@ int ft_take_up(struct ft_supervisor *s, const struct ft_plan *plan, bool fresh, 
         return -ECHILD;
     }
     for (size_t i = 0; i < s->n; i++)
-        if (ft_plan_touches(plan, s->processes[i].settings))
-            w[n++].p = &s->processes[i];
+        if (ft_plan_touches(plan, s->processes[i]->settings))
+            w[n++].p = s->processes[i];
     for (size_t i = 0; i < n; i++)
         watch_begin(&w[i], fresh);
     r = watch_all(s, w, n, why, why_size);

@@ -1,16 +1,12 @@
 /* fettle-load agents: arguments, one runtime, the report. */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <base/cleanup.h>
 #include <base/log.h>
-
-#include <runnel/runtime.h>
 
 #include "commands.h"
 #include "dial.h"
@@ -44,14 +40,6 @@ static const char usage[] =
     "  --log-level LEVEL         debug, info, warn (default) or error\n"
     "  --help                    this text\n"
     "  --version                 print the version\n";
-
-static atomic_bool stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    atomic_store(&stop, true);
-}
 
 static bool add_label(struct ft_fleet_options *o, const char *text)
 {
@@ -104,8 +92,10 @@ static bool set_level(const char *text)
 }
 
 /* One option. False: it was said what is wrong. */
-static bool set(struct ft_fleet_options *o, int c, const char *v)
+static bool set(void *to, int c, const char *v)
 {
+    struct ft_fleet_options *o = to;
+
     switch (c) {
     case 's':
         return set_server(o, v);
@@ -137,58 +127,35 @@ static bool set(struct ft_fleet_options *o, int c, const char *v)
         return arg_count("progress", v, 1, INT64_MAX, &o->progress);
     case 'L':
         return set_level(v);
+    case 'j':
+        return o->json = true;
     default:
-        say("an option is wrong: see fettle-load agents --help");
         return false;
     }
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char *argv[], struct ft_fleet_options *o)
-{
-    static const struct option longs[] = {{"server", required_argument, NULL, 's'},
-                                          {"agents", required_argument, NULL, 'n'},
-                                          {"connect-rate", required_argument, NULL, 'r'},
-                                          {"interval", required_argument, NULL, 'i'},
-                                          {"samples", required_argument, NULL, 'm'},
-                                          {"label", required_argument, NULL, 'l'},
-                                          {"sources", required_argument, NULL, 'o'},
-                                          {"duration", required_argument, NULL, 'd'},
-                                          {"heartbeats", required_argument, NULL, 'b'},
-                                          {"configurations", required_argument, NULL, 'c'},
-                                          {"storms", required_argument, NULL, 't'},
-                                          {"connect-timeout", required_argument, NULL, 'T'},
-                                          {"pid", required_argument, NULL, 'p'},
-                                          {"progress", required_argument, NULL, 'g'},
-                                          {"log-level", required_argument, NULL, 'L'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {0}};
-    int c;
+static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                        {"agents", required_argument, NULL, 'n'},
+                                        {"connect-rate", required_argument, NULL, 'r'},
+                                        {"interval", required_argument, NULL, 'i'},
+                                        {"samples", required_argument, NULL, 'm'},
+                                        {"label", required_argument, NULL, 'l'},
+                                        {"sources", required_argument, NULL, 'o'},
+                                        {"duration", required_argument, NULL, 'd'},
+                                        {"heartbeats", required_argument, NULL, 'b'},
+                                        {"configurations", required_argument, NULL, 'c'},
+                                        {"storms", required_argument, NULL, 't'},
+                                        {"connect-timeout", required_argument, NULL, 'T'},
+                                        {"pid", required_argument, NULL, 'p'},
+                                        {"progress", required_argument, NULL, 'g'},
+                                        {"log-level", required_argument, NULL, 'L'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'v'},
+                                        {0}};
 
-    log_setup(LOG_TEXT, LOG_WARN);
-    (void)set_server(o, "127.0.0.1:4320");
-    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(usage, stdout);
-            return EXIT_DONE;
-        }
-        if (c == 'v') {
-            puts("fettle-load " FETTLE_VERSION);
-            return EXIT_DONE;
-        }
-        if (c == 'j')
-            o->json = true;
-        else if (!set(o, c, optarg))
-            return EXIT_USAGE;
-    }
-    if (optind < argc) {
-        say("%s is not an option: see fettle-load agents --help", argv[optind]);
-        return EXIT_USAGE;
-    }
-    return -1;
-}
+static const struct command command = {
+    .name = "agents", .usage = usage, .options = options, .set = set};
 
 static void explain(const struct ft_fleet *f, int r)
 {
@@ -210,7 +177,6 @@ static int run(void *fleet)
 
 int command_agents(int argc, char *argv[])
 {
-    const struct rn_options runtime = {.name = "fettle-load", .workers = 1};
     CLEANUP(freep) struct ft_fleet *f = calloc(1, sizeof(*f));
     int r;
 
@@ -222,14 +188,12 @@ int command_agents(int argc, char *argv[])
                                            .interval = 30 * RN_S,
                                            .duration = 60 * RN_S,
                                            .connect_timeout = 60 * RN_S};
-    r = parse(argc, argv, &f->options);
+    log_setup(LOG_TEXT, LOG_WARN);
+    (void)set_server(&f->options, "127.0.0.1:4320");
+    r = command_parse(&command, argc, argv, &f->options);
     if (r >= 0)
         return r;
-    (void)signal(SIGINT, on_signal);
-    (void)signal(SIGTERM, on_signal);
-    (void)signal(SIGPIPE, SIG_IGN);
-    f->stop = &stop;
-    r = rn_run(&runtime, run, f);
+    r = command_run(run, f, &f->stop);
     if (r == 0)
         ft_report_end(f);
     explain(f, r);

@@ -383,7 +383,7 @@ static int run_on_loop(struct ft_fleet *f)
     f->start.fn = on_start;
     r = rn_loop_post(f->loop, &f->start);
     if (r == 0)
-        r = rn_rx_recv(rx, NULL, RN_FOREVER);
+        r = rn_rx_recv_at(RN_WAIT_IDLE(), rx, NULL, RN_FOREVER);
     return r == -EPIPE ? f->result : r;
 }
 

@@ -3,16 +3,12 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <base/cleanup.h>
 #include <base/log.h>
-
-#include <runnel/runtime.h>
 
 #include "commands.h"
 #include "say.h"
@@ -37,16 +33,9 @@ static const char usage[] =
     "\n"
     "Exit status 0: all was answered rightly; 1: an answer was wrong, or not all were answered.\n";
 
-static atomic_bool stop;
-
-static void on_signal(int number)
+static bool set(void *to, int c, const char *v)
 {
-    (void)number;
-    atomic_store(&stop, true);
-}
-
-static bool set(struct ft_flood_options *o, int c, const char *v)
-{
+    struct ft_flood_options *o = to;
     uint64_t n = 0;
 
     switch (c) {
@@ -72,50 +61,23 @@ static bool set(struct ft_flood_options *o, int c, const char *v)
             return false;
         o->pid = (int)n;
         return true;
+    case 'j':
+        return o->json = true;
     default:
-        say("an option is wrong: see fettle-load flood --help");
         return false;
     }
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char *argv[], struct ft_flood_options *o)
-{
-    static const struct option longs[] = {{"server", required_argument, NULL, 's'},
-                                          {"clients", required_argument, NULL, 'n'},
-                                          {"frames", required_argument, NULL, 'f'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"window", required_argument, NULL, 'w'},
-                                          {"size", required_argument, NULL, 'z'},
-                                          {"duration", required_argument, NULL, 'd'},
-                                          {"pid", required_argument, NULL, 'p'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {0}};
-    int c;
+static const struct option options[] = {
+    {"server", required_argument, NULL, 's'},   {"clients", required_argument, NULL, 'n'},
+    {"frames", required_argument, NULL, 'f'},   {"rounds", required_argument, NULL, 'r'},
+    {"window", required_argument, NULL, 'w'},   {"size", required_argument, NULL, 'z'},
+    {"duration", required_argument, NULL, 'd'}, {"pid", required_argument, NULL, 'p'},
+    {"json", no_argument, NULL, 'j'},           {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},        {0}};
 
-    (void)rnet_addr_parse("127.0.0.1:10101", &o->server);
-    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(usage, stdout);
-            return EXIT_DONE;
-        }
-        if (c == 'v') {
-            puts("fettle-load " FETTLE_VERSION);
-            return EXIT_DONE;
-        }
-        if (c == 'j')
-            o->json = true;
-        else if (!set(o, c, optarg))
-            return EXIT_USAGE;
-    }
-    if (optind < argc) {
-        say("%s is not an option: see fettle-load flood --help", argv[optind]);
-        return EXIT_USAGE;
-    }
-    return -1;
-}
+static const struct command command = {
+    .name = "flood", .usage = usage, .options = options, .set = set};
 
 static void explain(const struct ft_flood *f, int r)
 {
@@ -135,7 +97,6 @@ static int run(void *flood)
 
 int command_flood(int argc, char *argv[])
 {
-    const struct rn_options runtime = {.name = "fettle-load", .workers = 1};
     CLEANUP(freep) struct ft_flood *f = calloc(1, sizeof(*f));
     int r;
 
@@ -144,14 +105,11 @@ int command_flood(int argc, char *argv[])
     f->options = (struct ft_flood_options){
         .clients = 100, .frames = 100, .rounds = 1, .window = 1, .size = 64, .duration = 60 * RN_S};
     log_setup(LOG_TEXT, LOG_WARN);
-    r = parse(argc, argv, &f->options);
+    (void)rnet_addr_parse("127.0.0.1:10101", &f->options.server);
+    r = command_parse(&command, argc, argv, &f->options);
     if (r >= 0)
         return r;
-    (void)signal(SIGINT, on_signal);
-    (void)signal(SIGTERM, on_signal);
-    (void)signal(SIGPIPE, SIG_IGN);
-    f->stop = &stop;
-    r = rn_run(&runtime, run, f);
+    r = command_run(run, f, &f->stop);
     ft_flood_report(f);
     explain(f, r);
     return r < 0 ? EXIT_FAILED : EXIT_DONE;

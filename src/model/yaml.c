@@ -59,11 +59,18 @@ const char *ft_yaml_path(struct ft_yaml *y, const char *path)
     return s;
 }
 
+struct ft_yaml *ft_yaml_ref(struct ft_yaml *y)
+{
+    if (y)
+        atomic_fetch_add_explicit(&y->refs, 1, memory_order_relaxed);
+    return y;
+}
+
 struct ft_yaml *ft_yaml_free(struct ft_yaml *y)
 {
     struct ft_yaml_block *next;
 
-    if (!y)
+    if (!y || atomic_fetch_sub_explicit(&y->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
     for (struct ft_yaml_block *b = y->blocks; b; b = next) {
         next = b->next;
@@ -101,6 +108,7 @@ static int yaml_new(const char *name, struct ft_yaml **ret)
 
     if (!y)
         return -ENOMEM;
+    atomic_init(&y->refs, 1);
     y->name = strdup(name);
     if (!slash)
         y->dir = strdup(".");

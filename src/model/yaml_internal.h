@@ -1,6 +1,8 @@
 /* Shared by yaml.c (files, memory, messages) and yaml_table.c (applying a table). */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <yaml.h>
 
 #include <model/yaml.h>
@@ -11,6 +13,7 @@ struct ft_yaml {
     char                 *name; /* as it stands in messages */
     char                 *dir;
     struct ft_yaml_block *blocks;
+    _Atomic uint32_t refs;
 };
 
 /* Zeroed. */

@@ -282,3 +282,103 @@ TEST(durations_and_sizes_are_whole_numbers_with_one_unit)
     ERR(ft_size_parse("64kb", &v), EINVAL);
     ERR(ft_size_parse("9999999TiB", &v), ERANGE);
 }
+
+/* ---- two readings of the same table ---- */
+
+struct inner {
+    int64_t span;
+    struct ft_strings names;
+};
+static const struct ft_option inner_options[] = {
+    {"span", FT_DURATION, offsetof(struct inner, span), .def = "1s"},
+    {"names", FT_STRINGS, offsetof(struct inner, names), .def = "a b"},
+    {0},
+};
+static int word_parse(struct ft_yaml *y, const char *text, void *field, struct ft_text_error *why)
+{
+    (void)why;
+    *(const char **)field = ft_yaml_strdup(y, text);
+    return 0;
+}
+struct twice {
+    const char *word;
+    bool flag;
+    struct inner inner;
+    struct ft_pairs map;
+    struct ft_items list;
+    struct ft_mark mark;
+};
+static const struct ft_option twice_options[] = {
+    {"word", FT_CUSTOM, offsetof(struct twice, word), .def = "w", .parse = word_parse,
+     .same = ft_option_same_text},
+    {"flag", FT_BOOL, offsetof(struct twice, flag)},
+    {"inner", FT_TABLE, offsetof(struct twice, inner), .table = inner_options},
+    {"map", FT_STRING_MAP, offsetof(struct twice, map)},
+    {"list", FT_TABLES, offsetof(struct twice, list), .table = inner_options,
+     .size = sizeof(struct inner)},
+    {.kind = FT_MARK, .offset = offsetof(struct twice, mark)},
+    {0},
+};
+
+static void differs(void *arg, const char *name)
+{
+    char *all = arg;
+
+    (void)snprintf(all + strlen(all), 200 - strlen(all), "%s ", name);
+}
+
+TEST(two_readings_differ_in_the_keys_that_say_something_else)
+{
+    static const struct {
+        const char *a, *b, *names;
+    } rows[] = {
+        {"", "", ""},
+        {"", "# the defaults\n\nword: w\ninner: {names: [a, b], span: 1000ms}\n", ""},
+        {"word: x", "word: y", "word "},
+        {"flag: true", "", "flag "},
+        {"inner: {span: 2s}", "", "inner.span "},
+        {"inner: {names: [a]}", "inner: {names: [b], span: 3s}", "inner.span inner.names "},
+        {"inner: {names: [a, b, c]}", "", "inner.names "},
+        {"map: {k: v}", "map: {k: w}", "map "},
+        {"map: {k: v}", "map: {l: v}", "map "},
+        {"map: {k: v, l: w}", "map: {k: v}", "map "},
+        {"list: [{span: 1s}]", "list: [{}]", ""},
+        {"list: [{span: 1s}]", "list: [{span: 2s}]", "list "},
+        {"list: [{}, {}]", "list: [{}]", "list "},
+        {"word: x\nflag: true", "list: [{}]", "word flag list "},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ft_yaml *ya, *yb;
+        struct twice a, b;
+        struct ft_text_error why;
+        char all[200] = "", back[200] = "";
+
+        test_note("row %zu", i);
+        OK(ft_yaml_read_text("a.yaml", rows[i].a, strlen(rows[i].a), twice_options, &a, sizeof(a),
+                             &ya, &why));
+        OK(ft_yaml_read_text("b.yaml", rows[i].b, strlen(rows[i].b), twice_options, &b, sizeof(b),
+                             &yb, &why));
+        ft_options_diff(twice_options, &a, &b, differs, all);
+        ft_options_diff(twice_options, &b, &a, differs, back);
+        STREQ(all, rows[i].names);
+        STREQ(back, rows[i].names);
+        EQ(ft_options_equal(twice_options, &a, &b), rows[i].names[0] == '\0');
+        ft_yaml_free(ya);
+        ft_yaml_free(yb);
+    }
+}
+
+TEST(what_was_read_lives_until_its_last_holder_lets_go)
+{
+    struct ft_yaml *y;
+    struct twice a;
+    struct ft_text_error why;
+
+    OK(ft_yaml_read_text("a.yaml", "word: kept", 10, twice_options, &a, sizeof(a), &y, &why));
+    struct ft_yaml *second = ft_yaml_ref(y);
+    TRUE(ft_yaml_free(y) == NULL);
+    STREQ(a.word, "kept");
+    TRUE(ft_yaml_free(second) == NULL);
+    TRUE(ft_yaml_ref(NULL) == NULL);
+}

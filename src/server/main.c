@@ -37,16 +37,13 @@ static const char usage[] =
     "  --log-format FORMAT  text (default) or json\n"
     "  --log-level LEVEL    debug, info (default), warn or error\n"
     "  --help               this text\n"
-    "  --version            print the version\n";
+    "  --version            print the version\n"
+    "\n"
+    "TERM and INT stop in order, a second one at once; HUP reads the settings again.\n";
 
-struct addresses {
-    const char *items[ADDRESSES_MAX];
-    size_t n;
-};
-
-static const char *arg_config;
-static const char *arg_data;
-static struct addresses arg_agents, arg_api, arg_debug;
+static const char *addresses[3][ADDRESSES_MAX];
+static struct ft_settings_source source = {
+    .agents.items = addresses[0], .api.items = addresses[1], .debug.items = addresses[2]};
 static bool arg_check;
 
 __attribute__((format(printf, 1, 2))) static int bad_usage(const char *format, ...)
@@ -61,7 +58,7 @@ __attribute__((format(printf, 1, 2))) static int bad_usage(const char *format, .
     return EXIT_USAGE;
 }
 
-static int add_address(struct addresses *a, const char *option)
+static int add_address(struct ft_strings *a, const char *option)
 {
     if (a->n == ADDRESSES_MAX)
         return bad_usage("--%s is given more than %d times", option, ADDRESSES_MAX);
@@ -90,19 +87,19 @@ static int parse(int argc, char *argv[])
     while (r < 0 && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
         case 'c':
-            arg_config = optarg;
+            source.file = optarg;
             break;
         case 'd':
-            arg_data = optarg;
+            source.data = optarg;
             break;
         case 'a':
-            r = add_address(&arg_agents, "agents");
+            r = add_address(&source.agents, "agents");
             break;
         case 'p':
-            r = add_address(&arg_api, "api");
+            r = add_address(&source.api, "api");
             break;
         case 'g':
-            r = add_address(&arg_debug, "debug");
+            r = add_address(&source.debug, "debug");
             break;
         case 'k':
             arg_check = true;
@@ -131,33 +128,6 @@ static int parse(int argc, char *argv[])
     return r;
 }
 
-static void override(struct ft_strings *listen, const struct addresses *given)
-{
-    if (given->n == 0)
-        return;
-    listen->items = (const char **)given->items;
-    listen->n = given->n;
-}
-
-/* Settings file, then what the command line says instead. */
-static int read_settings(struct ft_settings *s, struct ft_text_error *error)
-{
-    const char *state = getenv("STATE_DIRECTORY");
-
-    int r = ft_settings_read(arg_config, s, error);
-    if (r < 0)
-        return r;
-    if (arg_data)
-        s->data = arg_data;
-    else if (!s->data)
-        s->data = state && *state ? state : "./fettle-data";
-    override(&s->agents.listen, &arg_agents);
-    override(&s->api.listen, &arg_api);
-    override(&s->debug.listen, &arg_debug);
-    r = ft_settings_check_addresses(s, error);
-    return r < 0 ? r : ft_settings_check_exporters(s, error);
-}
-
 static int serve(void *arg)
 {
     const struct ft_settings *settings = arg;
@@ -169,7 +139,7 @@ static int serve(void *arg)
         fprintf(stderr, "fettled: no thread to wait for SIGQUIT: %s\n", strerror(-r));
         return r;
     }
-    r = ft_server_start(settings, &server, &error);
+    r = ft_server_start(settings, &source, &server, &error);
     if (r < 0) {
         fprintf(stderr, "fettled: %s\n", error.text);
         rn_quit_dump_stop();
@@ -184,6 +154,16 @@ static int serve(void *arg)
     }
     rn_quit_dump_stop();
     return r;
+}
+
+/* From the first moment on: a HUP that comes while we start is read once we run. */
+static int block_hup(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    return rn_signals_block(&set);
 }
 
 static int block_signals(void)
@@ -203,10 +183,12 @@ int main(int argc, char *argv[])
     CLEANUP(ft_settings_fini) struct ft_settings settings = {0};
     struct ft_text_error error;
 
+    if (block_hup() < 0)
+        return EXIT_FAILED;
     int status = parse(argc, argv);
     if (status >= 0)
         return status;
-    if (read_settings(&settings, &error) < 0) {
+    if (ft_settings_load(&source, &settings, &error) < 0) {
         fprintf(stderr, "fettled: %s\n", error.text);
         return EXIT_USAGE;
     }

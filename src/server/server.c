@@ -1,8 +1,8 @@
 /* The parts, in the order in which each needs the ones before it:
  *
- *     data folder, token -> store -> catalog -> registry (loaded) -> pipeline -> rollout, liveness,
- * write-behind
- *         -> API -> agents' listener -> debug window
+ *     data folder, token -> events, store -> catalog -> registry (loaded) -> pipeline -> rollout,
+ * liveness, write-behind
+ *         -> API -> agents' listener -> debug window -> what a HUP changes (reload.h)
  *
  * Everything that runs is born in one scope; a stop takes the parts down from the far end. A second
  * signal during the stop cuts the waiting short, nothing that is on disk is lost by that.
@@ -29,14 +29,18 @@
 #include "api/api.h"
 #include "changes.h"
 #include "config/rollout.h"
-#include "exporter/types.h"
+#include "pipeline.h"
+#include "reload.h"
 
 struct ft_server {
-    const struct ft_settings *settings;
-    char token[FT_TOKEN_SIZE];
+    const struct ft_settings *settings; /* at the start */
+    char token_path[4096];
+    struct rn_class *files;  /* where a reload reads */
+    struct ft_reload reload; /* settings and token in force */
     struct rn_fd signals;
     struct rn_scope scope;
     struct ft_budget budget;
+    struct ft_events *events;
     struct ft_store *store;
     struct rn_tx changes;
     struct rn_rx changes_rx;
@@ -60,7 +64,6 @@ static int fail(struct ft_text_error *reterr, int r, const char *what)
 
 static int prepare_data(struct ft_server *s, struct ft_text_error *reterr)
 {
-    char path[4096];
     const char *data = s->settings->data;
 
     if (mkdir(data, 0750) < 0 && errno != EEXIST) {
@@ -68,9 +71,10 @@ static int prepare_data(struct ft_server *s, struct ft_text_error *reterr)
                           data, strerror(errno));
         return -errno;
     }
-    if (snprintf(path, sizeof(path), "%s/admin-token", data) >= (int)sizeof(path))
+    if (snprintf(s->token_path, sizeof(s->token_path), "%s/admin-token", data) >=
+        (int)sizeof(s->token_path))
         return fail(reterr, -ENAMETOOLONG, data);
-    return ft_api_token(path, s->token, reterr);
+    return ft_api_token(s->token_path, s->reload.token, reterr);
 }
 
 /* The channel from whoever changes something to the rollout. Its sending end is the scope's: API
@@ -96,36 +100,35 @@ static int start_store(struct ft_server *s, struct ft_text_error *reterr)
     int r = ft_store_open(s->settings->data, &s->store, reterr);
     if (r < 0)
         return r;
-    r = ft_registry_new(&s->registry);
+    r = ft_events_new(NULL, &s->events);
+    if (r == 0)
+        r = ft_registry_new(&s->registry);
     if (r == 0)
         r = ft_persist_load(s->registry, s->store);
     if (r == 0)
         r = open_changes(s);
     if (r == 0)
+        ft_registry_set_events(s->registry, s->events);
+    if (r == 0)
         r = ft_catalog_open(
             &(struct ft_catalog_options){.store = s->store,
                                          .message_max = (size_t)s->settings->agents.message_max,
-                                         .changes = s->changes},
+                                         .changes = s->changes,
+                                         .events = s->events},
             &s->catalog);
     return r < 0 ? fail(reterr, r, "cannot load what is stored") : 0;
 }
 
 static int start_pipeline(struct ft_server *s, struct ft_text_error *reterr)
 {
-    const struct ft_settings *o = s->settings;
-    CLEANUP(freep) struct ft_exporter_spec *specs = calloc(o->exporters.n + 1, sizeof(*specs));
-    struct ft_fanout_options options = {
-        .exporters = specs, .n = o->exporters.n, .data_dir = o->data, .lane = o->metrics.lane};
+    CLEANUP(ft_pipeline_fini) struct ft_pipeline pipeline = {0};
 
-    if (!specs)
-        return fail(reterr, -ENOMEM, "cannot start the exporters");
-    int r = ft_exporter_specs(o->yaml, &o->exporters, specs, reterr);
+    int r = ft_pipeline_read(s->settings, &pipeline, reterr);
     if (r < 0)
         return r;
-    if (!o->exporters.given) {
-        specs[0] = ft_exporter_default;
-        options.n = 1;
-    }
+    struct ft_fanout_options options = ft_pipeline_options(&pipeline, s->settings);
+
+    options.events = s->events;
     r = ft_intake_new(&options, ft_sessions_ack, s->registry, &s->intake);
     return r < 0 ? fail(reterr, r, "cannot start the exporters") : 0;
 }
@@ -139,8 +142,8 @@ static int start_tasks(struct ft_server *s, struct ft_text_error *reterr)
     if (r == 0)
         r = ft_rollout_start(s->scope, &rollout, s->changes_rx);
     if (r == 0)
-        r = ft_liveness_start(s->scope, &(struct ft_liveness_options){
-                                            s->registry, s->settings->agents.apply_timeout});
+        r = ft_liveness_start(s->scope,
+                              &(struct ft_liveness_options){s->registry, &s->reload.apply_timeout});
     if (r == 0)
         r = ft_persist_start(s->scope, s->registry, s->store);
     return r < 0 ? fail(reterr, r, "cannot start") : 0;
@@ -161,14 +164,15 @@ static int start_api(struct ft_server *s, struct ft_text_error *reterr)
         .addrs = o->api.listen.items,
         .n_addrs = o->api.listen.n,
         .scope = s->scope,
-        .token = s->token,
+        .token = s->reload.token,
         .catalog = s->catalog,
         .registry = s->registry,
         .fanout = ft_intake_fanout(s->intake),
         .latest = ft_intake_latest(s->intake),
         .store = s->store,
+        .events = s->events,
         .body_max = (size_t)o->api.body_max,
-        .apply_timeout = o->agents.apply_timeout,
+        .apply_timeout = &s->reload.apply_timeout,
     };
 
     int r = ft_api_open(&api, &s->api);
@@ -201,6 +205,7 @@ static void collect(void *arg, struct rnet_metrics *out)
 
     ft_sessions_collect(s->sessions, out);
     ft_fanout_collect(ft_intake_fanout(s->intake), out);
+    ft_events_collect(s->events, out);
     rnet_metrics_family(out, "fettle_store_seconds", RNET_HISTOGRAM, "Transactions of the store.");
     rnet_metrics_histogram(out, NULL, 0, ft_store_seconds(s->store));
 }
@@ -228,15 +233,27 @@ static int open_signals(struct ft_server *s, struct ft_text_error *reterr)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     int r = rn_signals_open(&set, &s->signals);
     return r < 0 ? fail(reterr, r, "cannot wait for signals") : 0;
+}
+
+static int start_reload(struct ft_server *s, struct ft_text_error *reterr)
+{
+    s->reload.token_path = s->token_path;
+    s->reload.sessions = s->sessions;
+    s->reload.api = s->api;
+    s->reload.intake = s->intake;
+    int r = rn_class_open("settings", 1, &s->files);
+    s->reload.files = s->files;
+    return r < 0 ? fail(reterr, r, "cannot start") : 0;
 }
 
 static int start_all(struct ft_server *s, struct ft_text_error *reterr)
 {
     static int (*const steps[])(struct ft_server * s, struct ft_text_error * reterr) = {
-        prepare_data, open_signals, start_store,    start_pipeline,
-        start_tasks,  start_api,    start_sessions, start_debug};
+        prepare_data, open_signals,   start_store, start_pipeline, start_tasks,
+        start_api,    start_sessions, start_debug, start_reload};
     int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &s->scope);
 
     if (r < 0)
@@ -262,18 +279,23 @@ static void take_down(struct ft_server *s)
     ft_catalog_close(s->catalog);
     ft_registry_free(s->registry);
     ft_store_close(s->store);
+    rn_class_closep(&s->files);
+    ft_events_free(s->events);
     rn_fd_closep(&s->signals);
+    ft_reload_fini(&s->reload);
     free(s);
 }
 
-int ft_server_start(const struct ft_settings *settings, struct ft_server **ret,
-                    struct ft_text_error *reterr)
+int ft_server_start(const struct ft_settings *settings, const struct ft_settings_source *source,
+                    struct ft_server **ret, struct ft_text_error *reterr)
 {
     struct ft_server *s = calloc(1, sizeof(*s));
 
     if (!s)
         return fail(reterr, -ENOMEM, "cannot start");
     s->settings = settings;
+    s->reload.source = source;
+    ft_reload_init(&s->reload, settings);
     s->budget = (struct ft_budget)FT_BUDGET_INIT(FT_DECODE_BUDGET_DEFAULT);
     int r = start_all(s, reterr);
     if (r < 0) {
@@ -321,8 +343,11 @@ void ft_server_say_listening(const struct ft_server *s)
 
 int ft_server_wait(struct ft_server *s)
 {
-    int r = rn_signals_wait(s->signals, RN_FOREVER);
+    int r;
 
+    /* Signals that came meanwhile are one: a HUP while we reload costs one more reload. */
+    while ((r = rn_signals_wait(s->signals, RN_FOREVER)) == SIGHUP)
+        (void)ft_reload(&s->reload);
     if (r > 0)
         log_info("stopping", LOG_STR("signal", strsignal(r)));
     return r < 0 ? r : 0;
@@ -336,7 +361,12 @@ static int watch_for_hurry(void *arg)
 {
     struct ft_server *s = arg;
 
-    if (rn_signals_wait(s->signals, RN_FOREVER) > 0) {
+    int r;
+
+    do
+        r = rn_signals_wait(s->signals, RN_FOREVER);
+    while (r == SIGHUP); /* nothing is reloaded any more */
+    if (r > 0) {
         log_warn("second signal: stopping at once");
         _exit(0);
     }
@@ -347,7 +377,7 @@ static int watch_for_hurry(void *arg)
  * use up half of the time; the rest is for the samples that are here already. */
 static int drain(struct ft_server *s)
 {
-    rn_time span = s->settings->stop_timeout, deadline = rn_after(span);
+    rn_time span = s->reload.current.stop_timeout, deadline = rn_after(span);
 
     ft_api_set_unready(s->api, "the server is stopping");
     (void)ft_sessions_drain(s->sessions, deadline - span / 2);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <base/cleanup.h>
+
 #include <rnet/addr.h>
 
 #include <runnel/runtime.h>
@@ -34,6 +36,11 @@ static int parse_workers(struct ft_yaml *y, const char *text, void *field,
     return 0;
 }
 
+static bool same_workers(const void *a, const void *b)
+{
+    return *(const unsigned *)a == *(const unsigned *)b;
+}
+
 /* OpAMP offers whole seconds, and an agent's clock has to live with it. */
 static int parse_heartbeat(struct ft_yaml *y, const char *text, void *field,
                            struct ft_text_error *why)
@@ -62,7 +69,8 @@ static const struct ft_option agents_table[] = {
     {"enrolment", FT_ENUM, AT(agents.enrolment) - AT(agents), .def = "auto", .names = enrolments,
      .help = "auto: open on loopback"},
     {"heartbeat", FT_CUSTOM, AT(agents.heartbeat) - AT(agents), .def = "30s",
-     .parse = parse_heartbeat, .help = "offered to agents, whole seconds"},
+     .parse = parse_heartbeat, .same = ft_option_same_int,
+     .help = "offered to agents, whole seconds"},
     {"message_max", FT_SIZE, AT(agents.message_max) - AT(agents), .def = "4MiB", .min = 4096,
      .max = FT_MESSAGE_MAX_LIMIT, .help = "of a message from or to an agent"},
     {"insecure", FT_BOOL, AT(agents.insecure) - AT(agents),
@@ -101,7 +109,7 @@ static const struct ft_option metrics_table[] = {
 
 static const struct ft_option runtime_table[] = {
     {"workers", FT_CUSTOM, AT(runtime.workers) - AT(runtime), .def = "auto", .parse = parse_workers,
-     .help = "threads"},
+     .same = same_workers, .help = "threads"},
     {"leaks", FT_ENUM, AT(runtime.leaks) - AT(runtime), .def = "warn", .names = leak_policies,
      .help = "what to do about tasks that can never wake"},
     {0},
@@ -229,4 +237,48 @@ int ft_settings_check_exporters(const struct ft_settings *s, struct ft_text_erro
 
     free(specs);
     return r;
+}
+
+static void override(struct ft_strings *listen, const struct ft_strings *given)
+{
+    if (given->n > 0)
+        *listen = *given;
+}
+
+int ft_settings_load(const struct ft_settings_source *source, struct ft_settings *ret,
+                     struct ft_text_error *reterr)
+{
+    CLEANUP(ft_settings_fini) struct ft_settings s = {0};
+    const char *state = getenv("STATE_DIRECTORY");
+
+    int r = ft_settings_read(source->file, &s, reterr);
+    if (r < 0)
+        return r;
+    if (source->data)
+        s.data = source->data;
+    else if (!s.data)
+        s.data = state && *state ? state : "./fettle-data";
+    override(&s.agents.listen, &source->agents);
+    override(&s.api.listen, &source->api);
+    override(&s.debug.listen, &source->debug);
+    r = ft_settings_check_addresses(&s, reterr);
+    if (r == 0)
+        r = ft_settings_check_exporters(&s, reterr);
+    if (r < 0)
+        return r;
+    *ret = s;
+    s.yaml = NULL;
+    return 0;
+}
+
+void ft_settings_share(const struct ft_settings *s, struct ft_settings *ret)
+{
+    *ret = *s;
+    (void)ft_yaml_ref(s->yaml);
+}
+
+void ft_settings_diff(const struct ft_settings *a, const struct ft_settings *b,
+                      ft_option_differs_fn *differs, void *arg)
+{
+    ft_options_diff(settings_table, a, b, differs, arg);
 }

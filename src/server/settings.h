@@ -38,8 +38,26 @@ struct ft_settings {
         int leaks;        /* enum rn_leak_policy */
     } runtime;
 
-    struct ft_yaml *yaml; /* owns all of the above */
+    struct ft_yaml *yaml; /* owns all of the above; counted */
 };
+
+/* Where settings come from: a file, and what the command line says instead. Borrowed by the
+ * settings.
+ */
+struct ft_settings_source {
+    const char *file;                     /* NULL: the defaults */
+    const char *data;                     /* NULL: the file's, as below */
+    struct ft_strings agents, api, debug; /* empty: the file's */
+};
+
+/* Read and judge the whole, as at every start: what --check says. 0, or < 0 with the reason. */
+int ft_settings_load(const struct ft_settings_source *source, struct ft_settings *ret,
+                     struct ft_text_error *reterr);
+/* A second holder of the same settings: ft_settings_fini() each. */
+void ft_settings_share(const struct ft_settings *s, struct ft_settings *ret);
+/* Tell each key in which two differ. */
+void ft_settings_diff(const struct ft_settings *a, const struct ft_settings *b,
+                      ft_option_differs_fn *differs, void *arg);
 
 /* Read `path` (NULL: the defaults) and check it. 0, or < 0 with FILE:LINE:COLUMN and the reason in
  * *reterr. */

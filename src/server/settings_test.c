@@ -246,3 +246,59 @@ TEST(names_of_exporters_are_judged)
     ERR(ft_settings_check_exporters(&s, &error), EINVAL);
     TRUE(strstr(error.text, "fettled.yaml:2:") != NULL);
 }
+
+static void note(void *arg, const char *name)
+{
+    char *all = arg;
+
+    snprintf(all + strlen(all), 400 - strlen(all), "%s ", name);
+}
+
+TEST(what_is_equal_to_the_last_key_differs_in_none)
+{
+    static const char all_keys[] =
+        "agents: {heartbeat: 7s}\nruntime: {workers: 1, leaks: abort}\nexporters:\n"
+        "  - {name: a, type: file, path: x}\n  - {name: b, type: sqlite, keep: 1d}\n"
+        "  - {name: c, type: elasticsearch, url: 'http://h:1', index: i}\n"
+        "  - {name: d, type: influxdb, url: 'http://h:1', database: d}\n"
+        "  - {name: e, type: mysql, user: u, password_file: pw, database: d}\n";
+    SETTINGS(a, all_keys);
+    SETTINGS(b, all_keys);
+    SETTINGS(c, "agents: {heartbeat: 8s}\nruntime: {leaks: abort}\nmetrics: {lane: {overflow: "
+                "drop-newest}}\n");
+    char text[400] = "";
+
+    ft_settings_diff(&a, &b, note, text);
+    STREQ(text, "");
+    ft_settings_diff(&a, &c, note, text);
+    STREQ(text, "agents.heartbeat metrics.lane.overflow exporters runtime.workers ");
+}
+
+TEST(the_command_line_goes_before_the_file)
+{
+    CLEANUP(ft_settings_fini) struct ft_settings s = {0}, second = {0};
+    const char *given[] = {"127.0.0.1:1", "127.0.0.1:2"};
+    char path[256];
+
+    SETTINGS(file, "data: /from/file\nagents: {listen: [127.0.0.1:9]}\n");
+    EQ(file.agents.listen.n, 1);
+    snprintf(path, sizeof(path), "%s/fettled.yaml", test_dir());
+    OK(ft_settings_load(&(struct ft_settings_source){.file = path}, &s, &error));
+    STREQ(s.data, "/from/file");
+    ft_settings_share(&s, &second);
+    ft_settings_fini(&s);
+    STREQ(second.data, "/from/file"); /* as long as somebody holds them */
+    OK(ft_settings_load(&(struct ft_settings_source){.file = path,
+                                                     .data = "/given",
+                                                     .agents = {.items = given, .n = 2}},
+                        &s, &error));
+    STREQ(s.data, "/given");
+    EQ(s.agents.listen.n, 2);
+    STREQ(s.agents.listen.items[1], "127.0.0.1:2");
+    given[1] = "nonsense";
+    ft_settings_fini(&s);
+    ERR(ft_settings_load(
+            &(struct ft_settings_source){.file = path, .agents = {.items = given, .n = 2}}, &s,
+            &error),
+        EINVAL);
+}

@@ -1,12 +1,16 @@
 """Exporters with real servers: what was sent is what is stored, also when it is sent again; and one of them that is away, hangs, comes
 late or is full is nobody else's trouble, with books that balance all the time."""
 
+import base64
 import contextlib
+import http.server
 import os
+import signal
 import sys
 import threading
 import time
 
+import client
 from disk_test import Disk
 from fleet import Fleet, balance, tap
 from opamp import process_metrics
@@ -292,29 +296,116 @@ class FullDisks(tap.Tests):
             settled(w.server, "my", n)
             w.has_all(ill.stored)
 
-    def test_opensearch_that_blocks_writes_for_a_full_disk_or_is_away_misses_nothing(self):
-        with World(self.dir, servers.OpenSearch, servers.Influx) as w:
+
+class OpenSearchInTrouble(tap.Tests):
+    """All of it with one server, which takes long to start."""
+
+    def others_go_on(self, w):
+        w.traffic.send(5)
+        settled(w.server, "in", len(w.traffic.sent))
+        w.has_all(w.backends[1].stored, lambda: local(w.server))
+        equal(w.state("in"), "ok")
+        ledger = w.server.exporters()["es"]["ledger"]
+        assert ledger["queued"] + ledger["in_flight"] > 0, ledger
+
+    def then_nothing_is_missing(self, w):
+        equal(sum(settled(w.server, "es", len(w.traffic.sent))["dropped"].values()), 0)
+        w.has_all(w.backends[0].stored)
+        w.state_is("es", "ok")
+
+    def test_opensearch_that_comes_late_or_hangs_or_is_full_or_stopped_holds_up_nobody_and_misses_nothing(self):
+        with World(self.dir, servers.OpenSearch, servers.Influx, started=False) as w:
             ill, healthy = w.backends
-            w.traffic.send(5)
-            w.has_all(ill.stored)
-            ill.block(True)
-            w.traffic.send(5)
-            n = len(w.traffic.sent)
-            settled(w.server, "in", n)
-            w.has_all(healthy.stored, lambda: local(w.server))
-            contains(w.state_is("es", "holding")["last_error"], "HTTP 429: cluster_block_exception")
-            ill.block(False)
-            settled(w.server, "es", n)
-            w.has_all(ill.stored)
-            ill.stop()
-            w.traffic.send(5)
-            n = len(w.traffic.sent)
-            settled(w.server, "in", n)
+            healthy.start()
+            healthy.create_database()
+            self.others_go_on(w)
             w.state_is("es", *AWAY)
             ill.start()
-            equal(sum(settled(w.server, "es", n)["dropped"].values()), 0)
-            w.has_all(ill.stored, healthy.stored)
+            self.then_nothing_is_missing(w)
+
+            ill.hang()
+            self.others_go_on(w)
+            ill.resume()
+            self.then_nothing_is_missing(w)
+
+            ill.block(True)
+            self.others_go_on(w)
+            contains(w.state_is("es", "holding")["last_error"], "HTTP 429: cluster_block_exception")
+            ill.block(False)
+            self.then_nothing_is_missing(w)
+
+            ill.stop()
+            self.others_go_on(w)
+            w.state_is("es", *AWAY)
+            ill.start()
+            self.then_nothing_is_missing(w)
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Refuses every request, and repeats all of it in the error."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = b"who is " + self.raw_requestline + self.headers.as_bytes() + body
+        self.server.asked.append(answer)
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else answer)
+
+    do_GET = do_HEAD = do_PUT = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+class Secrets(tap.Tests):
+    PAGES = ("/metrics", "/debug/pprof/goroutine?debug=1", "/debug/pprof/goroutine?debug=2", "/debug/tasks", "/debug/leaks",
+             "/debug/objects", "/debug/fds", "/debug/listeners", "/debug/syscalls")
+    PATHS = ("/api/v1/exporters", "/api/v1/agents", "/api/v1/agent-groups", "/api/v1/openapi.json")
+
+    def exporters(self, address):
+        kinds = {"es": f'type: elasticsearch, url: "http://{address}", user: es-user, password_file: es.secret',
+                 "key": f'type: elasticsearch, url: "http://{address}", create_template: false, api_key_file: key.secret',
+                 "in": f'type: influxdb, url: "http://{address}", database: fettle, user: in-user, password_file: in.secret',
+                 "in2": f'type: influxdb, url: "http://{address}", org: o, bucket: b, token_file: in2.secret',
+                 "my": f'type: mysql, port: {servers.free_port()}, password_file: my.secret'}
+        for name in kinds:
+            with open(os.path.join(self.dir, name + ".secret"), "w") as f:
+                f.write(f"seCret-of-{name}\n")
+        return kinds, "[" + ", ".join(f"{{name: {n}, {text}}}" for n, text in kinds.items()) + "]"
+
+    def all_that_shows(self, server):
+        said = [server.http("GET", path).body.decode() for path in self.PATHS]
+        said += [client.request(server.debug_at, "GET", page).body.decode() for page in self.PAGES]
+        server.signal(signal.SIGQUIT)
+        until("the dump is complete", lambda: "the program goes on\n" in server.err)
+        return "\n".join(said) + server.out + server.err
+
+    def test_a_secret_is_in_no_log_no_answer_and_no_dump_even_if_the_server_repeats_it(self):
+        echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+        echo.asked, echo.daemon_threads = [], True
+        threading.Thread(target=echo.serve_forever, daemon=True).start()
+        kinds, settings = self.exporters("127.0.0.1:%d" % echo.server_address[1])
+        try:
+            with Fleet(self.dir) as f:
+                s = f.start_server(exporters=settings, options=("--log-level", "debug"))
+                traffic = Traffic(s, 1)
+                traffic.send(3)
+                until("all have failed", lambda: all(x["last_error"] for x in s.exporters().values()))
+                shown = self.all_that_shows(s)
+                traffic.close()
+                s.kill()  # in order, it would wait for the lanes
+            asked = b"".join(echo.asked).decode(errors="replace")
+            packed = [base64.b64encode(f"{user}:seCret-of-{name}".encode()).decode() for user, name in (("es-user", "es"), ("in-user", "in"))]
+            contains(asked, "seCret-of-key", "seCret-of-in2", *packed)
+            for hidden in [f"seCret-of-{name}" for name in kinds] + packed:
+                assert hidden not in shown, f"{hidden} shows: {shown[max(0, shown.find(hidden) - 300):][:600]}"
+        finally:
+            echo.shutdown()
+            echo.server_close()
 
 
 if __name__ == "__main__":
-    tap.main(StoredIsSent, TroubleOfOne, FullDisks)
+    tap.main(StoredIsSent, TroubleOfOne, FullDisks, OpenSearchInTrouble, Secrets)

@@ -155,6 +155,9 @@ class Server(Program):
         """A simulated agent."""
         return Peer(self.agents_at.split(",")[0], *args, **kwargs)
 
+    def events(self, query="", last_id=None, **options):
+        return client.Events(self.api_at.split(",")[0], self.token, query, last_id, **options)
+
     def healthy_books(self):
         for name, x in self.exporters().items():
             equal(balance(x["ledger"]), 0, f"the books of {name}: {x['ledger']}")

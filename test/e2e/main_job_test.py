@@ -329,7 +329,7 @@ class TheApi(tap.Tests):
             s = f.start_server()
             for path in ("/api/v1/nothing", "/nothing", "/api/v1/agents/not-a-uid", f"/api/v1/agents/{uuid.uuid4()}",
                          "/api/v1/configurations/absent", "/api/v1/configurations/absent/versions/1", "/api/v1/agent-groups/absent",
-                         "/api/v1/exporters/absent", "/api/v1/rollouts", "/api/v1/events"):
+                         "/api/v1/exporters/absent", "/api/v1/rollouts"):
                 problem(s.http("GET", path), 404)
             problem(s.push_call(ONE, group="absent"), 404)
             problem(s.http("POST", f"/api/v1/agents/{uuid.uuid4()}/commands", {"type": "restart"}), 404)
@@ -453,7 +453,8 @@ class Addresses(tap.Tests):
             names = {n for n, _, _ in s.metrics().rows}
             for n in ("fettle_agents", "fettle_agent_messages_total", "fettle_config_pushes_total", "fettle_config_status",
                       "fettle_config_apply_seconds_count", "fettle_samples_total", "fettle_samples_imbalance", "fettle_lane_queued",
-                      "fettle_exporter_up", "fettle_store_seconds_count", "runnel_tasks", "runnel_tasks_leaked",
+                      "fettle_exporter_up", "fettle_store_seconds_count", "fettle_event_followers", "fettle_events_total",
+                      "runnel_tasks", "runnel_tasks_leaked",
                       "runnel_endpoints_unowned", "runnel_channels", "runnel_timers", "runnel_worker_stalls_total", "runnel_parks_total",
                       "rnet_connections", "rnet_accept_pauses_total", "rnet_listener_up", "rnet_stale_events_total",
                       "rnet_syscalls_total", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds",

@@ -26,13 +26,13 @@ def read_table(text, before):
 
 class Counted:
     """A with-block under strace. Attached when the block begins, detached at its end, both while the program is idle; then
-    `table` is {call: Row} and `text` what strace printed. Threads are counted only if `follow`."""
+    `table` is {call: Row} and `text` what strace printed. Threads are counted only if `follow`. `own` is for what the program counted."""
 
     def __init__(self, folder, pid, follow=False, idle=lambda: True):
         self.path = os.path.join(folder, f"strace-{pid}")
         self.argv = [shutil.which("strace"), "-c", "-U", "calls,errors,name", "-o", self.path, *(["-f"] if follow else []), "-p", str(pid)]
         self.pid, self.follow, self.idle = pid, follow, idle
-        self.table, self.text, self.said = {}, "", []
+        self.table, self.own, self.text, self.said = {}, {}, "", []
 
     def attached(self):
         threads = os.listdir(f"/proc/{self.pid}/task") if self.follow else [str(self.pid)]

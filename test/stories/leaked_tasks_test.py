@@ -71,7 +71,7 @@ class LeakedTasks(tap.Tests):
     def survives(self, f, exporters):
         """Heartbeats against these exporters: the same number of tasks and the same memory at the end."""
         count = max(tasks(HEARTBEATS), 13000)
-        s = f.start_server(heartbeat="30s", exporters=exporters)
+        s = f.start_server(heartbeat="30s", exporters=exporters, more="stop_timeout: 1s")
         self.beat(s, 1000, 1000)
         early = all_tasks(s)
         assert early > 0

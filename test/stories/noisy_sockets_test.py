@@ -1,4 +1,5 @@
-"""The third story: what a keep-alive request costs in system calls, counted by strace from outside, beside Go's net/http."""
+"""The third story: what a keep-alive request costs in system calls, counted by strace from outside and by the program itself, beside
+Go's net/http."""
 
 import os
 import shutil
@@ -19,15 +20,6 @@ RECEIVE = ("recvfrom", "read", "recvmsg", "readv")
 SEND = ("sendto", "write", "sendmsg", "writev")
 
 
-def count(folder, pid, address, path, connections, token=None, follow=False):
-    """The table of COUNT requests; connecting and closing are not in it."""
-    with Client(address, path, connections, token) as c:
-        c.get(connections)  # warm, and idle when strace comes
-        with Counted(folder, pid, follow) as counted:
-            c.get(COUNT)
-    return counted
-
-
 def own_table(address):
     """What the program counted itself, as its debug window shows it."""
     a = client.request(address, "GET", "/debug/syscalls")
@@ -35,29 +27,34 @@ def own_table(address):
     return read_table(a.body.decode(), 3)
 
 
-def agree(own, traced, what):
-    """Rows of 1,000 calls or more within 1 %, others within 10; of the calls that pass the program's own door."""
-    for name in sorted(own):
-        ours, theirs = own[name].calls, traced.table.get(name, NONE).calls
-        bound = theirs / 100 if theirs >= 1000 else 10
-        assert abs(ours - theirs) <= bound, f"{what}: {name}: {ours} by itself, {theirs} by strace\n{traced.text}"
+def difference(after, before):
+    return {name: Row(row.calls - before.get(name, NONE).calls, row.errors - before.get(name, NONE).errors)
+            for name, row in after.items()}
 
 
-def counted_twice(folder, program, address, debug, path, token=None):
-    """COUNT requests over 64 connections, under strace and between two snapshots of the program's own table."""
-    with Client(address, path, 64, token) as c:
-        c.get(64)
-        with Counted(folder, program.pid) as traced:
-            before = own_table(debug)
+def count(folder, pid, address, path, connections, token=None, debug=None):
+    """The table of COUNT requests; connecting and closing are not in it. With the address of a debug window, of the worker alone, and
+    the program's own table beside it; else of all threads."""
+    with Client(address, path, connections, token) as c:
+        c.get(connections)  # warm, and idle when strace comes
+        with Counted(folder, pid, follow=not debug) as counted:
+            before = own_table(debug) if debug else {}
             c.get(COUNT)
-            after = own_table(debug)
-    own = {name: Row(row.calls - before.get(name, NONE).calls, row.errors - before.get(name, NONE).errors)
-           for name, row in after.items()}
-    agree(own, traced, program.name)
+            counted.own = difference(own_table(debug), before) if debug else {}
+    return counted
+
+
+def agree(c, what):
+    """Rows of 1,000 calls or more within 1 %, others within 10; of the calls that pass the program's own door."""
+    for name in sorted(c.own):
+        ours, theirs = c.own[name].calls, c.table.get(name, NONE).calls
+        bound = theirs / 100 if theirs >= 1000 else 10
+        assert abs(ours - theirs) <= bound, f"{what}: {name}: {ours} by itself, {theirs} by strace\n{c.text}"
 
 
 def within_bounds(c, what):
-    """Two calls of input and output a request and 2 % for wake-ups; hardly a futile recv; no futex."""
+    """Both tables say the same: two calls of input and output a request and 2 % for wake-ups; hardly a futile recv; no futex."""
+    agree(c, what)
     got, sent = c.row(*RECEIVE), c.row(*SEND)
     both = (got.calls + sent.calls) / COUNT
     assert both <= 2.02, f"{what}: {both:.3f} recv+send a request\n{c.text}"
@@ -73,18 +70,17 @@ class NoisySockets(tap.Tests):
         if story.sanitized():
             raise tap.Skip("a sanitizer makes system calls of its own")
 
-    def http(self):
-        return Served(self.dir, "http", [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"])
-
     def example(self, connections):
         self.setup()
-        with self.http() as p:
-            within_bounds(count(self.dir, p.pid, p.at["http"], "/test", connections), f"http, {connections} connections")
+        argv = [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"]
+        with Served(self.dir, "http", argv) as p:
+            within_bounds(count(self.dir, p.pid, p.at["http"], "/test", connections, debug=p.at["debug"]),
+                          f"http, {connections} connections")
 
-    def test_a_request_of_examples_http_costs_one_recv_and_one_send_on_1_connection(self):
+    def test_a_request_of_examples_http_costs_one_recv_and_one_send_on_1_connection_by_strace_and_by_itself(self):
         self.example(1)
 
-    def test_a_request_of_examples_http_costs_one_recv_and_one_send_on_64_connections(self):
+    def test_a_request_of_examples_http_costs_one_recv_and_one_send_on_64_connections_by_strace_and_by_itself(self):
         self.example(64)
 
     def fettled(self, connections):
@@ -94,7 +90,7 @@ class NoisySockets(tap.Tests):
             peer = s.peer()
             peer.introduce()
             path = f"/api/v1/agents/{peer.name}"
-            within_bounds(count(self.dir, s.pid, s.api_at, path, connections, s.token), f"fettled, {connections} connections")
+            within_bounds(count(self.dir, s.pid, s.api_at, path, connections, s.token, s.debug_at), f"fettled, {connections} connections")
             peer.close()
 
     def test_reading_an_agent_from_fettled_costs_the_same_on_1_connection(self):
@@ -102,20 +98,6 @@ class NoisySockets(tap.Tests):
 
     def test_reading_an_agent_from_fettled_costs_the_same_on_64_connections(self):
         self.fettled(64)
-
-    def test_examples_http_counts_its_calls_as_strace_does(self):
-        self.setup()
-        with self.http() as p:
-            counted_twice(self.dir, p, p.at["http"], p.at["debug"], "/test")
-
-    def test_fettled_counts_its_calls_as_strace_does(self):
-        self.setup()
-        with Fleet(self.dir) as f:
-            s = f.start_server(heartbeat="30s")
-            peer = s.peer()
-            peer.introduce()
-            counted_twice(self.dir, s, s.api_at, s.debug_at, f"/api/v1/agents/{peer.name}", s.token)
-            peer.close()
 
     def test_net_http_of_go_makes_more_calls_for_the_same(self):
         self.setup()
@@ -125,7 +107,7 @@ class NoisySockets(tap.Tests):
         p = Served(self.dir, "nethttp", [program])
         try:
             for connections in (1, 64):
-                c = count(self.dir, p.pid, p.at["http"], "/test", connections, follow=True)
+                c = count(self.dir, p.pid, p.at["http"], "/test", connections)
                 calls = c.row(*RECEIVE).calls + c.row(*SEND).calls
                 assert calls >= 2 * COUNT, f"the comparison counted too little\n{c.text}"
         finally:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agents/registry.h"
+#include "events.h"
 
 enum ft_agent_bits {
     /* the server has this agent's whole state, and it followed unbroken */
@@ -23,6 +24,8 @@ enum ft_agent_bits {
     FT_AGENT_TIMED_OUT = 1 << 9,
     /* announced the process-metrics capability or sent metrics */
     FT_AGENT_TAKES_ACKS = 1 << 10,
+    /* `offered` went out on this connection, and still means the same content */
+    FT_AGENT_OFFERED = 1 << 11,
 };
 
 #define FT_INTERVAL_DEFAULT (30 * RN_S) /* of who was offered no other heartbeat */
@@ -49,11 +52,12 @@ struct ft_agent {
 
     /* what it should have, and how far that went */
     uint64_t assignment;   /* of the desired state */
-    uint64_t offered;      /* assignment that was offered last on this connection; 0: none */
+    uint64_t offered;      /* assignment that was offered last, be it on an earlier connection */
     uint64_t failed;       /* newest assignment whose offer it reported FAILED */
     rn_time desired_since; /* 0: before this process */
     rn_time applying_since;
     struct ft_rendered *rendered;
+    struct ft_version *version; /* that it was rendered from */
     struct ft_blob *render_error;
 
     /* the newest ack that it has not been told */
@@ -63,7 +67,7 @@ struct ft_agent {
     /* the heartbeat interval that it was offered, or says that it has taken; 0: none */
     uint32_t settings_s;
 };
-_Static_assert(sizeof(struct ft_agent) <= 336, "a million agents are a million of these");
+_Static_assert(sizeof(struct ft_agent) <= 344, "a million agents are a million of these");
 
 /* Find, or make (*ret_new). The record comes with its shard locked: ft_agent_unlock(). 0, -ENOMEM.
  */
@@ -80,9 +84,14 @@ void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a);
 void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
                            bool (*fn)(void *arg, struct ft_agent *a), void *arg);
 
-/* Bring the counts in line after any change to liveness, hashes, status or desired state. */
+/* Bring the counts in line after any change to hashes, status or desired state; a status that the API
+ * shows now, and did not before, is an event. */
 void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a);
+/* The same for liveness, without an event. */
 void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enum ft_liveness l);
+/* Publish an event about the agent. */
+void ft_agent_publish_locked(struct ft_registry *r, const struct ft_agent *a,
+                             enum ft_event_change change);
 
 /* Is what it reported last about the very content that it should have? */
 bool ft_agent_reports_desired_locked(const struct ft_agent *a);

@@ -44,8 +44,7 @@ static void bind_locked(struct ft_session *s, struct ft_agent *a, struct ft_blob
     a->conn = s->conn;
     a->transport = (uint8_t)s->transport;
     a->connected_since_ms = ft_wall_ms();
-    a->offered = 0;
-    a->bits &= ~(uint32_t)(FT_AGENT_CONFIG_KNOWN | FT_AGENT_SAYS_GOODBYE);
+    a->bits &= ~(uint32_t)(FT_AGENT_CONFIG_KNOWN | FT_AGENT_SAYS_GOODBYE | FT_AGENT_OFFERED);
     a->bits |= FT_AGENT_DIRTY;
     a->remote_address = *address;
     *address = old;
@@ -137,13 +136,15 @@ void ft_session_unbind(struct ft_session *s)
     ft_agent_relock(r, a);
     if (is_ours_locked(s, a)) {
         a->conn = RNET_CONN_NONE;
-        if (a->liveness == FT_LIVENESS_ONLINE)
+        if (a->liveness == FT_LIVENESS_ONLINE) {
             ft_agent_set_liveness_locked(r, a, FT_LIVENESS_STALE);
+            ft_agent_publish_locked(r, a, FT_EVENT_agent_status);
+        }
     }
     ft_agent_unlock(r, a);
     s->agent = NULL;
     s->waits_until = 0;
-    s->bits &=
-        ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED | FT_SESSION_SETTINGS_OFFERED);
+    s->bits &= ~(uint32_t)(FT_SESSION_FULL_WANTED | FT_SESSION_FULL_ASKED | FT_SESSION_ANNOUNCED);
+    s->settings_offered = 0;
     s->full_at = 0;
 }

@@ -28,6 +28,12 @@ unsigned ft_heartbeats_missed(rn_time silent, rn_time interval)
     return silent < interval + grace ? 0 : (unsigned)((silent - grace) / interval);
 }
 
+static void change(struct look *l, struct ft_agent *a, enum ft_liveness to)
+{
+    ft_agent_set_liveness_locked(l->o->registry, a, to);
+    ft_agent_publish_locked(l->o->registry, a, FT_EVENT_agent_status);
+}
+
 static void look_at_silence(struct look *l, struct ft_agent *a)
 {
     if (a->liveness == FT_LIVENESS_OFFLINE)
@@ -37,21 +43,22 @@ static void look_at_silence(struct look *l, struct ft_agent *a)
         return;
     if (missed < 3) {
         if (a->liveness == FT_LIVENESS_ONLINE)
-            ft_agent_set_liveness_locked(l->o->registry, a, FT_LIVENESS_STALE);
+            change(l, a, FT_LIVENESS_STALE);
         return;
     }
     if (a->conn.gen && l->n_closes == CLOSES_MAX)
         return;
     if (a->conn.gen)
         l->closes[l->n_closes++] = a->conn;
-    ft_agent_set_liveness_locked(l->o->registry, a, FT_LIVENESS_OFFLINE);
+    change(l, a, FT_LIVENESS_OFFLINE);
     a->bits |= FT_AGENT_DIRTY;
 }
 
 static void look_at_applying(struct look *l, struct ft_agent *a)
 {
     if (a->status != FT_STATUS_APPLYING || (a->bits & FT_AGENT_TIMED_OUT) ||
-        l->now - a->applying_since < l->o->apply_timeout)
+        l->now - a->applying_since <
+            atomic_load_explicit(l->o->apply_timeout, memory_order_relaxed))
         return;
     a->bits |= FT_AGENT_TIMED_OUT | FT_AGENT_DIRTY;
     if (ft_agent_reports_desired_locked(a))

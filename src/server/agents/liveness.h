@@ -6,13 +6,15 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <runnel/task.h>
 
 #include "agents/registry.h"
 
 struct ft_liveness_options {
     struct ft_registry *registry; /* borrowed */
-    rn_time apply_timeout;
+    const _Atomic rn_time *apply_timeout; /* borrowed; a reload changes it */
 };
 
 /* Start the task that looks at all agents twice a second; it ends with the scope. `options` is

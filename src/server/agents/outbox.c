@@ -64,15 +64,15 @@ static void gather_full_state_locked(struct ft_session *s, struct ft_outgoing *o
 static void gather_settings_locked(struct ft_session *s, struct ft_outgoing *out)
 {
     struct ft_agent *a = s->agent;
+    uint32_t heartbeat_s = atomic_load_explicit(&s->owner->heartbeat_s, memory_order_relaxed);
 
-    if (!ft_agent_takes_settings(a) || a->settings_s == s->owner->heartbeat_s ||
-        (s->bits & FT_SESSION_SETTINGS_OFFERED) || !(a->bits & FT_AGENT_STATE_KNOWN))
+    if (!ft_agent_takes_settings(a) || a->settings_s == heartbeat_s ||
+        s->settings_offered == heartbeat_s || !(a->bits & FT_AGENT_STATE_KNOWN))
         return;
-    out->settings = true;
-    s->bits |= FT_SESSION_SETTINGS_OFFERED;
+    out->settings_s = s->settings_offered = heartbeat_s;
     if (!(a->capabilities & FT_AGENT_REPORTS_CONNECTION_SETTINGS_STATUS)) {
-        a->settings_s = s->owner->heartbeat_s;
-        a->interval = s->owner->heartbeat_s * RN_S;
+        a->settings_s = heartbeat_s;
+        a->interval = heartbeat_s * RN_S;
         a->bits |= FT_AGENT_DIRTY;
     }
 }
@@ -85,6 +85,7 @@ static void gather_config_locked(struct ft_session *s, struct ft_outgoing *out)
         return;
     out->rendered = ft_rendered_ref(a->rendered);
     a->offered = a->assignment;
+    a->bits |= FT_AGENT_OFFERED | FT_AGENT_DIRTY;
 }
 
 static void gather_ack_locked(struct ft_agent *a, struct ft_outgoing *out)
@@ -112,7 +113,7 @@ void ft_outbox_gather_locked(struct ft_session *s, struct ft_outgoing *out)
 
 bool ft_outgoing_is_empty(const struct ft_outgoing *out)
 {
-    return !out->flags && !out->settings && !out->ack && !out->rendered && !out->new_uid;
+    return !out->flags && !out->settings_s && !out->ack && !out->rendered && !out->new_uid;
 }
 
 /* ---- writing ---- */
@@ -144,15 +145,17 @@ static void add_custom_capabilities(struct ft_buf *b)
     add_bytes(b, CAPABILITIES_ITEM, name);
 }
 
-static void add_settings(struct ft_buf *b, const struct ft_sessions *owner)
+static void add_settings(struct ft_buf *b, uint32_t heartbeat_s)
 {
+    struct ft_hash hash;
     uint8_t interval_bytes[16];
     struct ft_buf interval = {
         .data = interval_bytes, .cap = sizeof(interval_bytes), .max = sizeof(interval_bytes)};
 
-    add_tag(&interval, OPAMP_HEARTBEAT, WIRE_VARINT, owner->heartbeat_s);
+    add_tag(&interval, OPAMP_HEARTBEAT, WIRE_VARINT, heartbeat_s);
+    ft_outbox_settings_hash(heartbeat_s, &hash);
     add_tag(b, CONNECTION_SETTINGS, WIRE_BYTES, 2 + FT_HASH_LEN + 2 + interval.len);
-    add_bytes(b, OFFERS_HASH, ft_hash_slice(&owner->settings_hash));
+    add_bytes(b, OFFERS_HASH, ft_hash_slice(&hash));
     add_bytes(b, OFFERS_OPAMP, ft_buf_slice(&interval));
 }
 
@@ -181,14 +184,13 @@ static void add_plain(struct ft_buf *b, const struct ft_outgoing *out)
 }
 
 /* Everything but the configuration itself, whose tag comes last. */
-static void add_head(struct ft_buf *b, const struct ft_sessions *owner,
-                     const struct ft_outgoing *out)
+static void add_head(struct ft_buf *b, const struct ft_outgoing *out)
 {
     add_plain(b, out);
     if (out->greet)
         add_custom_capabilities(b);
-    if (out->settings)
-        add_settings(b, owner);
+    if (out->settings_s)
+        add_settings(b, out->settings_s);
     if (out->new_uid)
         add_new_uid(b, out->new_uid);
     if (out->rendered)
@@ -215,7 +217,7 @@ void ft_outbox_send(struct ft_session *s, struct ft_outgoing *out)
 
     out->greet = !(s->bits & FT_SESSION_GREETED);
     s->bits |= FT_SESSION_GREETED;
-    add_head(&head, s->owner, out);
+    add_head(&head, out);
     rn_assert(ft_buf_error(&head) == 0);
     put_prefix(frame, head.len + body.len);
 

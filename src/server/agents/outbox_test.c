@@ -169,6 +169,29 @@ SIM_TEST(a_failure_is_tried_again_only_with_a_newer_assignment, 3)
     EQ(server_status(&s, 1), FT_STATUS_FAILED);
 }
 
+/* The agent was killed in the middle, finished when it came back, and says so there. */
+SIM_TEST(a_failure_that_is_told_on_the_next_connection_is_not_tried_again, 3)
+{
+    SERVER(s);
+    struct report r = {0}, status = {0};
+    struct peer first = {0};
+
+    peer_open(&first, &s, 1);
+    peer_ask(&first, report_first(&r, "web-1"));
+    struct ft_hash hash = server_desires(&s, 1, 7, "x");
+    TRUE(offers(peer_next(&first), &hash));
+    peer_close(&first);
+    TASK_UNTIL(server_liveness(&s, 1) == FT_LIVENESS_STALE);
+
+    PEER(p, &s, 1);
+    p.seq = 1;
+    TRUE(is_plain(peer_ask(&p, report_config(&status, &hash, FT_STATUS_APPLYING, ""))));
+    TRUE(is_plain(peer_ask(&p, report_config(&status, &hash, FT_STATUS_FAILED, "no"))));
+    TRUE(is_plain(peer_beat(&p)));
+    server_desires(&s, 1, 8, "x");
+    TRUE(offers(peer_next(&p), &hash));
+}
+
 SIM_TEST(a_failure_of_something_else_does_not_count_for_the_newest_assignment, 3)
 {
     SERVER(s);
@@ -286,7 +309,8 @@ SIM_TEST(who_reports_has_it_when_it_says_so, 3)
     struct peer p = {.capabilities = CAPS_ALL, .seq = 2};
     peer_open(&p, &s, 1);
     expect_offer(peer_beat(&p));
-    struct ft_hash hash = s.sessions->settings_hash;
+    struct ft_hash hash;
+    ft_outbox_settings_hash(HEARTBEAT_S, &hash);
     TRUE(is_plain(peer_ask(&p, report_settings(&status, ft_hash_slice(&hash), FT_STATUS_APPLIED))));
     struct ft_agent *a = ft_agent_lock(s.registry, &p.uid);
     EQ(a->interval, HEARTBEAT_S * RN_S);
@@ -451,4 +475,35 @@ SIM_TEST(samples_that_make_no_sense_are_answered_and_nothing_else, 3)
     TRUE(is_plain(peer_ask(&p, &m)));
     custom.capability = (char *)(uintptr_t) "com.example.other";
     TRUE(is_plain(peer_ask(&p, &m)));
+}
+
+SIM_TEST(another_heartbeat_is_offered_at_once_and_counts_once_it_is_taken, 3)
+{
+    SERVER(s);
+    struct report r = {0}, status = {0};
+    struct peer p = {.capabilities = CAPS_ALL};
+    struct ft_hash old, hash;
+
+    peer_open(&p, &s, 1);
+    expect_offer(peer_ask(&p, report_first(&r, "web-1")));
+    ft_outbox_settings_hash(HEARTBEAT_S, &old);
+    ft_outbox_settings_hash(HEARTBEAT_S + 1, &hash);
+    OK(ft_sessions_set_heartbeat(s.sessions, HEARTBEAT_S + 1));
+    const Opamp__Proto__ServerToAgent *m = peer_next(&p);
+    NE(m->connection_settings, NULL);
+    EQ(m->connection_settings->opamp->heartbeat_interval_seconds, HEARTBEAT_S + 1);
+    MEMEQ(m->connection_settings->hash.data, hash.bytes, FT_HASH_LEN);
+
+    /* the answer to the old offer comes late, and is not taken for one to the new */
+    TRUE(is_plain(peer_ask(&p, report_settings(&status, ft_hash_slice(&old), FT_STATUS_APPLIED))));
+    struct ft_agent *a = ft_agent_lock(s.registry, &p.uid);
+    NE(a->interval, (HEARTBEAT_S + 1) * RN_S);
+    ft_agent_unlock(s.registry, a);
+    TRUE(is_plain(peer_ask(&p, report_settings(&status, ft_hash_slice(&hash), FT_STATUS_APPLIED))));
+    a = ft_agent_lock(s.registry, &p.uid);
+    EQ(a->interval, (HEARTBEAT_S + 1) * RN_S);
+    ft_agent_unlock(s.registry, a);
+    OK(ft_sessions_set_heartbeat(s.sessions, HEARTBEAT_S + 1)); /* it has that one */
+    peer_hears_nothing(&p, 2 * RN_S);
+    peer_close(&p);
 }

@@ -4,14 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-#define VERSION 1
+/* 1 had no `offered`. */
+#define VERSION 2
 
 /* What of the bits outlives the process. */
 #define STORED_BITS                                                                                \
     (FT_AGENT_STATE_KNOWN | FT_AGENT_HAS_EFFECTIVE | FT_AGENT_HAS_REPORTED |                       \
      FT_AGENT_HAS_APPLIED | FT_AGENT_SAYS_GOODBYE | FT_AGENT_TIMED_OUT | FT_AGENT_TAKES_ACKS)
 
-#define FIXED_LEN (1 + 4 + 3 + 4 * 8 + 4 + 3 * FT_HASH_LEN)
+#define FIXED_LEN (1 + 4 + 3 + 5 * 8 + 4 + 3 * FT_HASH_LEN)
 #define BLOBS 5
 
 struct blobs {
@@ -48,6 +49,7 @@ int ft_record_encode(const struct ft_agent *a, struct ft_buf *b)
     ft_buf_add_be64(b, (uint64_t)a->connected_since_ms);
     ft_buf_add_be64(b, (uint64_t)a->interval);
     ft_buf_add_be64(b, a->failed);
+    ft_buf_add_be64(b, a->offered);
     ft_buf_add_be32(b, a->settings_s);
     add_hash(b, &a->effective_hash);
     add_hash(b, &a->reported_hash);
@@ -131,7 +133,7 @@ static void take_hash(struct reader *r, struct ft_hash *ret)
         memcpy(ret->bytes, s.data, sizeof(ret->bytes));
 }
 
-static void take_fixed(struct reader *r, struct ft_agent *a)
+static void take_fixed(struct reader *r, unsigned version, struct ft_agent *a)
 {
     a->bits = (uint32_t)take_number(r, 4) & STORED_BITS;
     a->liveness = (uint8_t)take_number(r, 1);
@@ -141,6 +143,7 @@ static void take_fixed(struct reader *r, struct ft_agent *a)
     a->connected_since_ms = (int64_t)take_number(r, 8);
     a->interval = (rn_time)take_number(r, 8);
     a->failed = take_number(r, 8);
+    a->offered = version < 2 ? a->failed : take_number(r, 8);
     a->settings_s = (uint32_t)take_number(r, 4);
     take_hash(r, &a->effective_hash);
     take_hash(r, &a->reported_hash);
@@ -169,9 +172,11 @@ int ft_record_decode(struct ft_registry *registry, struct rn_slice in, struct ft
 {
     struct reader r = {.in = in};
 
-    if (take_number(&r, 1) != VERSION)
+    const unsigned version = (unsigned)take_number(&r, 1);
+
+    if (version < 1 || version > VERSION)
         return r.dry ? -EBADMSG : -ENOTSUP;
-    take_fixed(&r, a);
+    take_fixed(&r, version, a);
     int e = take_blobs(registry, &r, a);
     if (e == 0 && (r.dry || r.in.len != 0 || !is_sane(a)))
         e = -EBADMSG;

@@ -25,6 +25,7 @@ static struct ft_agent a_full_one(struct ft_registry *r)
                          .connected_since_ms = 1732464000123,
                          .interval = 17 * RN_S,
                          .failed = UINT64_C(1) << 40,
+                         .offered = UINT64_C(1) << 41,
                          .settings_s = 17,
                          .effective_hash = {{1, 2, 3}},
                          .reported_hash = {{4, 5, 6}},
@@ -74,7 +75,8 @@ TEST(what_belongs_to_a_connection_is_not_stored)
 
     OK(ft_record_encode(&a, &b));
     OK(ft_record_decode(r, ft_buf_slice(&b), &back));
-    EQ(back.bits & (FT_AGENT_SEQ_VALID | FT_AGENT_CONFIG_KNOWN | FT_AGENT_DIRTY | FT_AGENT_ACK_DUE),
+    EQ(back.bits & (FT_AGENT_SEQ_VALID | FT_AGENT_CONFIG_KNOWN | FT_AGENT_DIRTY | FT_AGENT_ACK_DUE |
+                    FT_AGENT_OFFERED),
        0);
     EQ(back.bits & FT_AGENT_TIMED_OUT, FT_AGENT_TIMED_OUT);
 }
@@ -96,6 +98,25 @@ TEST(a_record_cut_anywhere_is_refused_and_leaves_nothing)
     struct ft_agent back = {0};
     ERR(ft_record_decode(r, ft_buf_slice(&b), &back), EBADMSG);
     ft_record_fini(&a);
+}
+
+/* The first version had no number of the last offer: the one that failed stands for it. */
+TEST(a_record_of_the_first_version_is_read)
+{
+    static const size_t offered_at = 1 + 4 + 3 + 4 * 8;
+    FIXTURE();
+    struct ft_agent a = a_full_one(r), back = {0};
+
+    OK(ft_record_encode(&a, &b));
+    b.data[0] = 1;
+    memmove(b.data + offered_at, b.data + offered_at + 8, b.len - offered_at - 8);
+    OK(ft_record_decode(r, rn_slice(b.data, b.len - 8), &back));
+    EQ(back.failed, a.failed);
+    EQ(back.offered, a.failed);
+    EQ(back.settings_s, a.settings_s);
+    MEMEQ(&back.applied_hash, &a.applied_hash, sizeof(a.applied_hash));
+    ft_record_fini(&a);
+    ft_record_fini(&back);
 }
 
 TEST(another_version_is_not_understood)

@@ -28,7 +28,8 @@ struct shard {
 struct ft_registry {
     /* set once */
     struct ft_blobs *blobs;
-    struct rn_tx changes; /* borrowed */
+    struct rn_tx changes;     /* borrowed */
+    struct ft_events *events; /* borrowed */
     struct ft_poke poke;
 
     struct shard shards[SHARDS];
@@ -90,6 +91,7 @@ static void agent_free(struct ft_agent *a)
     ft_blob_unref(a->remote_address);
     ft_blob_unref(a->render_error);
     ft_rendered_unref(a->rendered);
+    ft_version_unref(a->version);
     free(a);
 }
 
@@ -124,6 +126,11 @@ void ft_registry_freep(struct ft_registry **r)
 void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes)
 {
     r->changes = changes;
+}
+
+void ft_registry_set_events(struct ft_registry *r, struct ft_events *events)
+{
+    r->events = events;
 }
 
 void ft_registry_changed(struct ft_registry *r, const struct ft_uuid *uid)
@@ -239,6 +246,7 @@ void ft_agent_relock(struct ft_registry *r, struct ft_agent *a)
 void ft_agent_unlock(struct ft_registry *r, struct ft_agent *a)
 {
     rn_lock_release(&shard_of(r, &a->uid)->lock);
+    ft_events_tell(r->events);
 }
 
 void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
@@ -252,6 +260,7 @@ void ft_agents_each_locked(struct ft_registry *r, unsigned shard,
         for (struct ft_agent *a = s->buckets[b]; go_on && a; a = a->next)
             go_on = fn(arg, a);
     rn_lock_release(&s->lock);
+    ft_events_tell(r->events);
 }
 
 /* ---- what follows from a change ---- */
@@ -273,6 +282,32 @@ static uint8_t shown_status_locked(const struct ft_agent *a)
     return a->bits & FT_AGENT_TIMED_OUT ? FT_STATUS_FAILED : a->status;
 }
 
+void ft_agent_publish_locked(struct ft_registry *r, const struct ft_agent *a,
+                             enum ft_event_change change)
+{
+    ft_events_add(r->events,
+                  &(struct ft_event){.change = change, .agent = a->uid, .state = a->liveness});
+}
+
+static void publish_status_locked(struct ft_registry *r, const struct ft_agent *a)
+{
+    struct ft_event e = {.change = FT_EVENT_config_status,
+                         .agent = a->uid,
+                         .state = a->shown_status,
+                         .has_hash = a->rendered != NULL,
+                         .timed_out = !a->render_error && (a->bits & FT_AGENT_TIMED_OUT)};
+
+    if (a->version) {
+        e.name = rn_slice_str(a->version->head.configuration);
+        e.version = a->version->head.number;
+    }
+    if (a->rendered)
+        e.hash = a->rendered->hash;
+    if (a->shown_status == FT_STATUS_FAILED && !e.timed_out)
+        e.text = ft_blob_slice(a->render_error ? a->render_error : a->status_error);
+    ft_events_add(r->events, &e);
+}
+
 void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a)
 {
     uint8_t shown = shown_status_locked(a);
@@ -282,6 +317,8 @@ void ft_agent_settle_locked(struct ft_registry *r, struct ft_agent *a)
     atomic_fetch_sub(&r->by_status[a->shown_status], 1);
     atomic_fetch_add(&r->by_status[shown], 1);
     a->shown_status = shown;
+    if (shown != FT_STATUS_UNSET)
+        publish_status_locked(r, a);
 }
 
 void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enum ft_liveness l)
@@ -294,7 +331,9 @@ void ft_agent_set_liveness_locked(struct ft_registry *r, struct ft_agent *a, enu
 bool ft_agent_offer_due_locked(const struct ft_agent *a)
 {
     if (!a->rendered || !a->conn.gen || !(a->bits & FT_AGENT_CONFIG_KNOWN) ||
-        !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG) || a->offered == a->assignment)
+        !(a->capabilities & FT_AGENT_ACCEPTS_REMOTE_CONFIG))
+        return false;
+    if ((a->bits & FT_AGENT_OFFERED) && a->offered == a->assignment)
         return false;
     if (!ft_agent_reports_desired_locked(a))
         return true;
@@ -330,8 +369,9 @@ int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_sl
 static void desire_locked(struct ft_agent *a, const struct ft_desired *d)
 {
     if (!a->rendered || !d->rendered || !ft_hash_eq(&a->rendered->hash, &d->rendered->hash))
-        a->offered = 0;
+        a->bits &= ~(uint32_t)FT_AGENT_OFFERED;
     a->rendered = d->rendered;
+    a->version = d->version;
     a->assignment = d->assignment;
     a->desired_since = d->since;
 }
@@ -340,6 +380,7 @@ int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct 
 {
     CLEANUP(ft_blob_unrefp) struct ft_blob *error = NULL;
     struct ft_rendered *old = d->rendered;
+    struct ft_version *old_version = d->version;
     struct rnet_conn conn = {0};
 
     int e = ft_blob_intern(r->blobs, rn_slice_str(d->error), &error);
@@ -347,6 +388,7 @@ int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct 
     struct ft_agent *a = e < 0 ? NULL : ft_agent_lock(r, uid);
     if (a) {
         old = a->rendered;
+        old_version = a->version;
         desire_locked(a, d);
         struct ft_blob *old_error = a->render_error;
         a->render_error = error;
@@ -358,6 +400,7 @@ int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct 
     }
     *d = (struct ft_desired){0};
     ft_rendered_unref(old);
+    ft_version_unref(old_version);
     if (conn.gen)
         r->poke.poke(r->poke.arg, conn);
     return a ? 0 : e < 0 ? e : -ENOENT;

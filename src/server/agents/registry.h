@@ -16,6 +16,7 @@
 #include <runnel/chan.h>
 #include <runnel/lock.h>
 
+#include <model/configuration.h>
 #include <model/hash.h>
 #include <model/rendered.h>
 #include <model/uuid.h>
@@ -46,6 +47,7 @@ const char *ft_transport_name(enum ft_transport t); /* "tcp"; NONE is "" */
 struct ft_desired {
     uint64_t assignment;          /* number of the group's assignment that it comes from */
     rn_time since;                /* when that was made; 0: before this process */
+    struct ft_version *version;   /* what the group runs, counted; NULL: no configuration */
     struct ft_rendered *rendered; /* NULL: no configuration, or rendering failed */
     char *error;                  /* why rendering failed, else NULL */
 };
@@ -79,6 +81,9 @@ void ft_registry_freep(struct ft_registry **r);
  * never waits). The registry borrows the end-point, which callbacks of every loop must be able to
  * use. */
 void ft_registry_on_change(struct ft_registry *r, struct rn_tx changes);
+/* Where events go from now on (borrowed; NULL: nowhere). Before any other thread knows the registry. */
+struct ft_events;
+void ft_registry_set_events(struct ft_registry *r, struct ft_events *events);
 
 /* Copy one record. 0, -ENOENT. From any thread of the runtime; does not suspend. */
 int ft_registry_snapshot(struct ft_registry *r, const struct ft_uuid *uid,
@@ -89,7 +94,7 @@ void ft_agent_snapshot_fini(struct ft_agent_snapshot *s);
  * 0, -ENOMEM. */
 int ft_registry_uids(struct ft_registry *r, struct ft_uuid **ret_uids, size_t *ret_n);
 
-/* Store what the agent should have (takes over rendered and error in every case) and let its
+/* Store what the agent should have (takes over version, rendered and error in every case) and let its
  * session offer it if it differs from what the agent has. Does not wait. 0, -ENOENT, -ENOMEM. */
 int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid,
                        struct ft_desired *desired);

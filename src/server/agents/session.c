@@ -185,6 +185,22 @@ static enum ft_message_kind kind_of(const struct ft_incoming *in)
     return in->head.has_custom ? FT_KIND_metrics : FT_KIND_heartbeat;
 }
 
+/* What the message changed about the agent being there, as events. */
+static void announce_locked(struct ft_session *s, enum ft_liveness was, bool is_new)
+{
+    struct ft_registry *r = s->owner->registry;
+    const struct ft_agent *a = s->agent;
+    bool announced = s->bits & FT_SESSION_ANNOUNCED;
+
+    s->bits |= FT_SESSION_ANNOUNCED;
+    if (!announced)
+        ft_agent_publish_locked(r, a, is_new ? FT_EVENT_agent_appeared : FT_EVENT_agent_connected);
+    if (a->bits & FT_AGENT_SAYS_GOODBYE)
+        ft_agent_publish_locked(r, a, FT_EVENT_agent_goodbye);
+    else if (announced && a->liveness != was)
+        ft_agent_publish_locked(r, a, FT_EVENT_agent_status);
+}
+
 /* Take the message into the record and answer it. */
 static void take(struct ft_session *s, struct ft_incoming *in, bool is_new)
 {
@@ -197,7 +213,9 @@ static void take(struct ft_session *s, struct ft_incoming *in, bool is_new)
         ft_agent_unlock(r, s->agent);
         return;
     }
+    enum ft_liveness was = s->agent->liveness;
     bool changed = ft_session_take_state_locked(s, in) || is_new;
+    announce_locked(s, was, is_new);
     if (speaks_of_metrics(in))
         s->agent->bits |= FT_AGENT_TAKES_ACKS;
     if (s->agent->bits & FT_AGENT_CONFIG_KNOWN)

@@ -31,11 +31,10 @@ struct ft_sessions {
     struct ft_registry *registry;
     struct ft_intake *intake;
     struct ft_limits limits;
-    uint32_t heartbeat_s;
-    struct ft_hash settings_hash; /* of what connection settings we offer */
     struct rnet_server *server;
 
     /* any thread */
+    _Atomic uint32_t heartbeat_s;    /* what we offer; a reload changes it */
     _Atomic rn_time full_state_next; /* when the token bucket has its next token */
     _Atomic uint64_t messages[FT_TRANSPORT_COUNT][FT_KIND_COUNT];
     _Atomic uint64_t pushes;
@@ -52,11 +51,11 @@ struct ft_sessions {
 #define FT_RETRY_DRAIN_NS UINT64_C(2000000000)
 
 enum ft_session_bits {
-    FT_SESSION_GREETED = 1 << 0,          /* our capabilities were told */
-    FT_SESSION_FULL_WANTED = 1 << 1,      /* ReportFullState is to be sent at full_at */
-    FT_SESSION_FULL_ASKED = 1 << 2,       /* it was sent, and the state has not come yet */
-    FT_SESSION_SETTINGS_OFFERED = 1 << 3, /* on this connection */
-    FT_SESSION_ENDING = 1 << 4,
+    FT_SESSION_GREETED = 1 << 0,     /* our capabilities were told */
+    FT_SESSION_FULL_WANTED = 1 << 1, /* ReportFullState is to be sent at full_at */
+    FT_SESSION_FULL_ASKED = 1 << 2,  /* it was sent, and the state has not come yet */
+    FT_SESSION_ENDING = 1 << 3,
+    FT_SESSION_ANNOUNCED = 1 << 4, /* that the agent is on this connection is an event already */
 };
 
 struct ft_session {
@@ -65,6 +64,7 @@ struct ft_session {
     struct ft_agent *agent; /* NULL before the first message, and after one that got a new uid */
     uint32_t bits;
     enum ft_transport transport;
+    uint32_t settings_offered; /* heartbeat, s, that was offered on this connection; 0: none */
     rn_time full_at; /* when the token for ReportFullState is ours; 0: none is reserved */
     /* Until when we wait for a remote_config_status; without an agent: for a message. 0: we don't.
      */
@@ -85,7 +85,8 @@ struct ft_incoming {
 struct ft_outgoing {
     struct ft_uuid uid;
     uint64_t flags;
-    bool greet, settings, ack;
+    bool greet, ack;
+    uint32_t settings_s;          /* heartbeat to offer; 0: none */
     struct ft_rendered *rendered; /* counted; NULL: no offer */
     struct ft_uuid ack_boot;
     uint64_t ack_seq;

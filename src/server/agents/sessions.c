@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <runnel/task.h>
+
 #include <base/cleanup.h>
 #include <base/log.h>
 
@@ -40,8 +42,7 @@ int ft_sessions_open(const struct ft_sessions_options *o, struct ft_sessions **r
     s->registry = o->registry;
     s->intake = o->intake;
     s->limits = (struct ft_limits){.message_max = o->message_max, .budget = o->budget};
-    s->heartbeat_s = o->heartbeat_s;
-    ft_outbox_settings_hash(o->heartbeat_s, &s->settings_hash);
+    atomic_init(&s->heartbeat_s, o->heartbeat_s);
     ft_registry_set_poke(o->registry, (struct ft_poke){poke, s});
 
     struct rnet_server_options server = {
@@ -67,6 +68,29 @@ int ft_sessions_open(const struct ft_sessions_options *o, struct ft_sessions **r
 const char *ft_sessions_address(const struct ft_sessions *s, size_t i)
 {
     return rnet_server_address(s->server, i);
+}
+
+#define POKES_IN_A_ROW 256
+
+int ft_sessions_set_heartbeat(struct ft_sessions *s, uint32_t heartbeat_s)
+{
+    CLEANUP(freep) struct ft_uuid *uids = NULL;
+    size_t n = 0;
+
+    atomic_store_explicit(&s->heartbeat_s, heartbeat_s, memory_order_relaxed);
+    int r = ft_registry_uids(s->registry, &uids, &n);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        struct ft_agent *a = ft_agent_lock(s->registry, &uids[i]);
+        struct rnet_conn conn = a ? a->conn : (struct rnet_conn){0};
+
+        if (a)
+            ft_agent_unlock(s->registry, a);
+        if (conn.gen)
+            poke(s, conn);
+        if (i % POKES_IN_A_ROW == POKES_IN_A_ROW - 1)
+            r = rn_yield();
+    }
+    return r;
 }
 
 int ft_sessions_drain(struct ft_sessions *s, rn_time deadline)

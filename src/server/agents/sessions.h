@@ -34,6 +34,9 @@ int ft_sessions_open(const struct ft_sessions_options *options, struct ft_sessio
                      size_t *reterr_index);
 /* The bound address `i`; NULL past the last. */
 const char *ft_sessions_address(const struct ft_sessions *s, size_t i);
+/* Offer another heartbeat from now on, and to who is connected at once. Suspends. 0; -ENOMEM,
+ * -ECANCELED: the rest is offered it with its next message. */
+int ft_sessions_set_heartbeat(struct ft_sessions *s, uint32_t heartbeat_s);
 /* Stop accepting, tell every agent Unavailable with retry_info, close. Suspends until all are gone
  * or cut at `deadline`. */
 int ft_sessions_drain(struct ft_sessions *s, rn_time deadline);

@@ -127,7 +127,7 @@ static void take_config_status_locked(struct ft_session *s, struct ft_incoming *
         a->applying_since = rn_loop_now();
     else if (a->status == FT_STATUS_APPLIED && (a->bits & FT_AGENT_HAS_REPORTED))
         take_applied_locked(s);
-    else if (a->status == FT_STATUS_FAILED && a->offered && ft_agent_reports_desired_locked(a))
+    else if (a->status == FT_STATUS_FAILED && ft_agent_reports_desired_locked(a))
         a->failed = a->offered;
 }
 
@@ -150,14 +150,15 @@ static void take_settings_status_locked(struct ft_session *s,
     struct ft_agent *a = s->agent;
     struct rn_slice bytes =
         rn_slice(m->last_connection_settings_hash.data, m->last_connection_settings_hash.len);
-    struct ft_hash hash;
-    bool ours =
-        ft_hash_from_bytes(bytes, &hash) == 0 && ft_hash_eq(&hash, &s->owner->settings_hash);
+    uint32_t heartbeat_s = atomic_load_explicit(&s->owner->heartbeat_s, memory_order_relaxed);
+    struct ft_hash hash, wanted;
 
+    ft_outbox_settings_hash(heartbeat_s, &wanted);
+    bool ours = ft_hash_from_bytes(bytes, &hash) == 0 && ft_hash_eq(&hash, &wanted);
     a->bits |= FT_AGENT_DIRTY;
-    a->settings_s = ours ? s->owner->heartbeat_s : 0;
+    a->settings_s = ours ? heartbeat_s : 0;
     if (ours && (uint32_t)m->status == FT_STATUS_APPLIED)
-        a->interval = s->owner->heartbeat_s * RN_S;
+        a->interval = heartbeat_s * RN_S;
 }
 
 static void take_custom_capabilities_locked(struct ft_agent *a,

@@ -40,7 +40,8 @@ void server_open(struct server *s)
                                                       .n_addrs = 1},
                         &s->sessions, NULL));
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &s->scope));
-    OK(ft_liveness_start(s->scope, &(struct ft_liveness_options){s->registry, 60 * RN_S}));
+    static const _Atomic rn_time apply_timeout = 60 * RN_S;
+    OK(ft_liveness_start(s->scope, &(struct ft_liveness_options){s->registry, &apply_timeout}));
     OK(rn_sleep(rn_after(RN_MS))); /* a virtual clock begins with 0, which means "never" */
 }
 

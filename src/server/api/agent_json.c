@@ -82,19 +82,22 @@ static json_t *json_health(const struct ft_blob *blob)
     return json_component((const Opamp__Proto__ComponentHealth *)m, 0);
 }
 
-static json_t *json_error(const struct ft_api *api, const struct ft_agent_snapshot *s)
+json_t *ft_json_timed_out(const struct ft_api *api)
 {
     char text[128];
 
+    snprintf(text, sizeof(text), "APPLYING, and no news of it for %lld s",
+             (long long)(atomic_load_explicit(api->o.apply_timeout, memory_order_relaxed) / RN_S));
+    return json_string(text);
+}
+
+static json_t *json_error(const struct ft_api *api, const struct ft_agent_snapshot *s)
+{
     if (s->render_error)
         return ft_json_slice(ft_blob_slice(s->render_error));
     if (s->status != FT_STATUS_FAILED)
         return json_string("");
-    if (!s->timed_out)
-        return ft_json_slice(ft_blob_slice(s->status_error));
-    snprintf(text, sizeof(text), "APPLYING, and no news of it for %lld s",
-             (long long)(api->o.apply_timeout / RN_S));
-    return json_string(text);
+    return s->timed_out ? ft_json_timed_out(api) : ft_json_slice(ft_blob_slice(s->status_error));
 }
 
 /* What it should have, as far as that is rendered. */

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,15 +10,20 @@
 
 #include <base/cleanup.h>
 
-static bool token_fits(const struct ft_api *api, struct rn_slice field)
+static bool token_fits(struct ft_api *api, struct rn_slice field)
 {
     static const char scheme[] = "Bearer ";
-    size_t scheme_len = sizeof(scheme) - 1, len = strlen(api->o.token);
+    char token[FT_TOKEN_SIZE];
+
+    rn_lock_acquire(&api->token_lock);
+    memcpy(token, api->token, sizeof(token));
+    rn_lock_release(&api->token_lock);
+    size_t scheme_len = sizeof(scheme) - 1, len = strlen(token);
 
     if (field.len != scheme_len + len ||
         strncasecmp((const char *)field.data, scheme, scheme_len) != 0)
         return false;
-    return CRYPTO_memcmp(field.data + scheme_len, api->o.token, len) == 0;
+    return CRYPTO_memcmp(field.data + scheme_len, token, len) == 0;
 }
 
 static int hex_digit(uint8_t c)
@@ -98,6 +104,8 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
     if (!api)
         return -ENOMEM;
     api->o = *options;
+    ft_api_set_token(api, options->token);
+    api->o.events_alive = api->o.events_alive ? api->o.events_alive : FT_EVENTS_ALIVE;
     api->openapi = openapi_text();
     api->routes = calloc(ft_routes_count, sizeof(*api->routes));
     if (!api->openapi || !api->routes)
@@ -121,8 +129,16 @@ void ft_api_set_unready(struct ft_api *api, const char *why)
     atomic_store(&api->unready, why);
 }
 
+void ft_api_set_token(struct ft_api *api, const char *token)
+{
+    rn_lock_acquire(&api->token_lock);
+    (void)snprintf(api->token, sizeof(api->token), "%s", token);
+    rn_lock_release(&api->token_lock);
+}
+
 int ft_api_stop(struct ft_api *api, rn_time deadline)
 {
+    ft_events_end(api->o.events);
     return rnet_http_stop(api->http, deadline);
 }
 

@@ -5,12 +5,15 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <rnet/http.h>
 
 #include <model/text_error.h>
 
 #include "agents/registry.h"
 #include "config/catalog.h"
+#include "events.h"
 #include "metrics/fanout.h"
 #include "metrics/latest.h"
 #include "store/store.h"
@@ -21,14 +24,16 @@ struct ft_api_options {
     const char *const *addrs;
     size_t n_addrs;
     struct rn_scope scope; /* of handler tasks; outlives the API */
-    const char *token;     /* borrowed, here and below */
-    struct ft_catalog *catalog;
+    const char *token;     /* copied */
+    struct ft_catalog *catalog; /* borrowed, here and below */
     struct ft_registry *registry;
     struct ft_fanout *fanout;
     struct ft_latest *latest;
     struct ft_store *store;
+    struct ft_events *events;
     size_t body_max;
-    rn_time apply_timeout; /* for the words of an agent that timed out */
+    const _Atomic rn_time *apply_timeout; /* for the words of an agent that timed out */
+    rn_time events_alive;                 /* who follows events hears at least so often; 0: 15 s */
 };
 
 /* Listen and serve. From a task. */
@@ -36,7 +41,10 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret);
 const char *ft_api_address(const struct ft_api *api, size_t i);
 /* From now on /readyz says 503 with `why` (static text); NULL: ready. */
 void ft_api_set_unready(struct ft_api *api, const char *why);
-int ft_api_stop(struct ft_api *api, rn_time deadline); /* Suspends. */
+/* Another token from now on. Never waits. */
+void ft_api_set_token(struct ft_api *api, const char *token);
+/* Events end for good; the rest as rnet_http_stop(). Suspends. */
+int ft_api_stop(struct ft_api *api, rn_time deadline);
 void ft_api_close(struct ft_api *api);                 /* Suspends. NULL is fine. */
 void ft_api_closep(struct ft_api **api);
 

@@ -18,10 +18,10 @@ static json_t *json_ledger(const struct ft_ledger_view *v)
 static json_t *json_exporter(const struct ft_lane_info *i)
 {
     return json_pack(
-        "{s:s, s:s, s:b, s:s, s:I, s:I, s:o, s:o, s:o}", "name", i->name, "type", i->type,
-        "required", i->required, "state", ft_lane_state_name(i->state), "queued_batches",
-        (json_int_t)i->queued_batches, "in_flight_batches", (json_int_t)i->in_flight_batches,
-        "last_error",
+        "{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:o, s:o, s:o}", "name", i->name, "type", i->type,
+        "required", i->required, "draining", i->draining, "state", ft_lane_state_name(i->state),
+        "queued_batches", (json_int_t)i->queued_batches, "in_flight_batches",
+        (json_int_t)i->in_flight_batches, "last_error",
         i->last_error.text[0] ? ft_json_slice(rn_slice_str(i->last_error.text)) : json_null(),
         "last_success", ft_json_time(i->last_success_ms), "ledger", json_ledger(&i->ledger));
 }

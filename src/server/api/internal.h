@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include <runnel/blocking.h>
+#include <runnel/lock.h>
 
 #include "api/api.h"
 
@@ -19,7 +20,13 @@ struct ft_api {
 
     /* any thread */
     _Atomic(const char *) unready; /* why; NULL: ready */
+
+    /* token_lock */
+    struct rn_lock token_lock;
+    char token[FT_TOKEN_SIZE]; /* a reload changes it */
 };
+
+#define FT_EVENTS_ALIVE (15 * RN_S)
 
 /* ---- reply.c ---- */
 
@@ -107,6 +114,7 @@ bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struc
     X(group_put)                                                                                   \
     X(group_delete)                                                                                \
     X(group_configuration_put)                                                                     \
+    X(events)                                                                                      \
     X(openapi)                                                                                     \
     X(healthz)                                                                                     \
     X(readyz)
@@ -116,3 +124,5 @@ FT_HANDLERS(X)
 
 /* agent_json.c: an agent as the contract shows it. NULL without memory. */
 json_t *ft_json_agent(struct ft_api *api, const struct ft_agent_snapshot *s);
+/* Why a configuration FAILED that was APPLYING for too long. */
+json_t *ft_json_timed_out(const struct ft_api *api);

@@ -37,14 +37,14 @@ static void add_path_parameters(json_t **list, const char *pattern)
 }
 
 /* "name type: text", `name*` if it is required */
-static void add_query_parameter(json_t **list, const char *words)
+static void add_words(json_t **list, const char *in, const char *words)
 {
     const char *space = strchr(words, ' '), *colon = strchr(words, ':');
     struct rn_slice name = rn_slice(words, (size_t)(space - words));
     bool required = name.data[name.len - 1] == '*';
 
     name.len -= required;
-    add_parameter(list, name, "query", required,
+    add_parameter(list, name, in, required,
                   ft_schema_type(rn_slice(space + 1, (size_t)(colon - space) - 1)), colon + 2);
 }
 
@@ -54,7 +54,9 @@ static json_t *json_parameters(const struct ft_route *route)
 
     add_path_parameters(&list, route->pattern);
     for (size_t i = 0; i < FT_ROUTE_QUERY_MAX && route->query[i]; i++)
-        add_query_parameter(&list, route->query[i]);
+        add_words(&list, "query", route->query[i]);
+    if (route->header)
+        add_words(&list, "header", route->header);
     if (route->if_match)
         add_parameter(&list, RN_SLICE_LITERAL("If-Match"), "header", false,
                       ft_schema_type(RN_SLICE_LITERAL("string")),

@@ -71,6 +71,18 @@ const struct ft_route ft_routes[] = {
      .answers = {{202, "Assigned", "It is stored and assigned; agents get it now"}},
      .problems = "400 404 412 413 422 503"},
 
+    {"GET", V1 "/events", ft_handle_events, RNET_HTTP_STREAM | RNET_HTTP_ENDLESS,
+     .id = "followEvents",
+     .summary = "What happens, as server-sent events, from now on or from an id on",
+     .query = {"types string: only these, like agent,config; agent, config, rollout, exporter"},
+     .header = "Last-Event-ID string: the id of the last event that was seen; what came after it "
+               "is sent first",
+     .answers = {{200, "string",
+                  "text/event-stream without an end. The data of an event is JSON: AgentEvent, "
+                  "ConfigEvent or ExporterEvent, by its type; ResetEvent where events were lost",
+                  "text/event-stream"}},
+     .problems = "400 503"},
+
     {"GET", V1 "/openapi.json", ft_handle_openapi, RNET_HTTP_ON_LOOP, .id = "getOpenapi",
      .summary = "This document", .answers = {{200, "any", "OpenAPI 3.1"}}},
     {"GET", "/healthz", ft_handle_healthz, RNET_HTTP_ON_LOOP, .id = "getHealth",

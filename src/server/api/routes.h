@@ -23,6 +23,7 @@ struct ft_route {
     const char *body_text;  /* what a raw body is */
     bool if_match;          /* it honours If-Match */
     const char *query[FT_ROUTE_QUERY_MAX]; /* "name type: text"; `name*`: required */
+    const char *header;     /* one that it honours, likewise */
     struct ft_route_answer answers[FT_ROUTE_ANSWERS_MAX]; /* the good ones */
     const char *problems;   /* statuses, "400 404"; 401 goes without saying */
 };

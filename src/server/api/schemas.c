@@ -18,9 +18,7 @@ const struct ft_schema ft_schemas[] = {
      NULL},
     {"Liveness", NULL, "online stale offline"},
     {"Transport", NULL, "tcp websocket http"},
-    {"Health",
-     "healthy boolean, status string, last_error? string, components Health{}",
-     NULL},
+    {"Health", "healthy boolean, status string, last_error? string, components Health{}", NULL},
     {"AgentConfig",
      "name string|null, version integer|null, desired_hash hash|null, applied_hash hash|null, "
      "effective_hash hash|null, status ConfigStatus, error string",
@@ -37,7 +35,8 @@ const struct ft_schema ft_schemas[] = {
     {"SamplePage", "items Sample[], next string|null", NULL},
 
     {"Exporter",
-     "name string, type string, required boolean, state ExporterState, queued_batches integer, "
+     "name string, type string, required boolean, draining boolean, state ExporterState, "
+     "queued_batches integer, "
      "in_flight_batches integer, last_error string|null, last_success time|null, ledger Ledger",
      NULL},
     {"ExporterState", NULL, "starting ok degraded holding open"},
@@ -54,8 +53,8 @@ const struct ft_schema ft_schemas[] = {
     {"VersionHead",
      "configuration string, version integer, hash hash, comment string, created time|null", NULL},
     {"VersionPage", "items VersionHead[], next string|null", NULL},
-    {"VersionObject",
-     "content_type? string, body? string, body_base64? string, template? boolean", NULL},
+    {"VersionObject", "content_type? string, body? string, body_base64? string, template? boolean",
+     NULL},
     {"Version",
      "configuration string, version integer, hash hash, comment string, created time|null, objects "
      "VersionObject{}",
@@ -75,6 +74,21 @@ const struct ft_schema ft_schemas[] = {
     {"GroupPage", "items Group[], next string|null", NULL},
     {"VersionName", "name string, version integer", NULL},
     {"Assigned", "configuration string, version integer, hash hash", NULL},
+
+    {"AgentEvent", "time time, change AgentChange, instance_uid uuid, status Liveness", NULL},
+    {"AgentChange", NULL, "appeared connected status goodbye"},
+    {"ConfigEvent",
+     "time time, change ConfigChange, group? string, instance_uid? uuid, configuration? string|null, "
+     "version? integer|null, hash? hash|null, status? ConfigStatus, error? string",
+     NULL},
+    {"ConfigChange", NULL, "status version group group_deleted"},
+    {"ExporterEvent",
+     "time time, change ExporterChange, exporter string, state ExporterState, last_error "
+     "string|null",
+     NULL},
+    {"ExporterChange", NULL, "state"},
+    {"ResetEvent", "reason ResetReason, lost integer|null, detail string", NULL},
+    {"ResetReason", NULL, "lost restarted unknown"},
 };
 const size_t ft_schemas_count = sizeof(ft_schemas) / sizeof(ft_schemas[0]);
 

@@ -12,6 +12,11 @@
 
 void bench_open(struct bench *b)
 {
+    bench_open_with(b, NULL, 0);
+}
+
+void bench_open_with(struct bench *b, const struct ft_events_bounds *bounds, rn_time alive)
+{
     static const char *const addrs[] = {"127.0.0.1:0"};
     struct rn_rx rx;
 
@@ -19,8 +24,11 @@ void bench_open(struct bench *b)
     OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &b->scope));
     OK(rn_chan_open(sizeof(struct ft_uuid), FT_CHANGES_MAX, &b->changes, &rx));
     OK(rn_end_to_scope((struct rn_end[]){rn_end_tx(b->changes)}, 1, b->scope));
+    OK(ft_events_new(bounds, &b->events));
     OK(ft_registry_new(&b->registry));
-    OK(ft_catalog_open(&(struct ft_catalog_options){b->store, 65536, b->changes}, &b->catalog));
+    ft_registry_set_events(b->registry, b->events);
+    OK(ft_catalog_open(&(struct ft_catalog_options){b->store, 65536, b->changes, b->events},
+                       &b->catalog));
     OK(ft_renderer_new(65536, &b->renderer));
     OK(ft_rollout_start(b->scope,
                         &(struct ft_rollout_options){.catalog = b->catalog,
@@ -28,9 +36,11 @@ void bench_open(struct bench *b)
                                                      .renderer = b->renderer,
                                                      .sweep = 20 * RN_MS},
                         rx));
-    OK(ft_intake_new(
-        &(struct ft_fanout_options){.data_dir = test_dir(), .lane = ft_lane_settings_default},
-        ft_sessions_ack, b->registry, &b->intake));
+    OK(ft_intake_new(&(struct ft_fanout_options){.data_dir = test_dir(),
+                                                 .lane = ft_lane_settings_default,
+                                                 .events = b->events},
+                     ft_sessions_ack, b->registry, &b->intake));
+    static const _Atomic rn_time apply_timeout = 60 * RN_S;
     OK(ft_api_open(&(struct ft_api_options){.addrs = addrs,
                                             .n_addrs = 1,
                                             .scope = b->scope,
@@ -40,8 +50,10 @@ void bench_open(struct bench *b)
                                             .fanout = ft_intake_fanout(b->intake),
                                             .latest = ft_intake_latest(b->intake),
                                             .store = b->store,
+                                            .events = b->events,
+                                            .events_alive = alive,
                                             .body_max = 100000,
-                                            .apply_timeout = 60 * RN_S},
+                                            .apply_timeout = &apply_timeout},
                    &b->api));
 }
 
@@ -65,6 +77,7 @@ void bench_close(struct bench *b)
     ft_catalog_close(b->catalog);
     ft_registry_free(b->registry);
     ft_store_close(b->store);
+    ft_events_free(b->events);
 }
 
 /* ---- the client: one connection, kept while the server keeps it ---- */
@@ -97,7 +110,8 @@ static void read_answer(struct bench *b, const char *method)
             FAIL("no JSON: %s", b->text);
     }
     const char *connection = field(b, "Connection");
-    if (connection && strcmp(connection, "close") == 0)
+    /* what comes piece by piece may have no end */
+    if ((connection && strcmp(connection, "close") == 0) || field(b, "Transfer-Encoding"))
         rnet_stream_closep(&b->client);
 }
 

@@ -22,6 +22,7 @@
 #define TOKEN "0123456789abcdef0123456789abcdef"
 
 struct bench {
+    struct ft_events *events;
     struct ft_store *store;
     struct ft_catalog *catalog;
     struct ft_registry *registry;
@@ -41,6 +42,8 @@ struct bench {
 };
 
 void bench_open(struct bench *b);
+/* The same with bounds for events, and a pause after which they say that they are alive. */
+void bench_open_with(struct bench *b, const struct ft_events_bounds *bounds, rn_time alive);
 void bench_close(struct bench *b);
 #define BENCH(b)                                                                                   \
     CLEANUP(bench_close) struct bench b;                                                           \

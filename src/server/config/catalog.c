@@ -26,6 +26,7 @@ struct ft_catalog {
     struct ft_store *store; /* borrowed */
     size_t           wire_max;
     struct rn_tx     changes; /* borrowed */
+    struct ft_events *events; /* borrowed */
 
     struct rn_lock lock;
 
@@ -45,6 +46,7 @@ int ft_catalog_open(const struct ft_catalog_options *options, struct ft_catalog 
     c->store = options->store;
     c->wire_max = ft_render_wire_max(options->message_max);
     c->changes = options->changes;
+    c->events = options->events;
     r = ft_store_groups(c->store, &c->groups);
     if (r < 0)
         return r;
@@ -88,8 +90,31 @@ struct ft_group *ft_catalog_resolve(struct ft_catalog *c, ft_selector_lookup_fn 
     return g;
 }
 
-/* Takes over the reference. */
-static void publish(struct ft_catalog *c, struct ft_groups *t)
+static void publish_version(struct ft_catalog *c, const struct ft_version_head *head)
+{
+    ft_events_publish(c->events, &(struct ft_event){.change = FT_EVENT_config_version,
+                                                    .name = rn_slice_str(head->configuration),
+                                                    .version = head->number,
+                                                    .has_hash = true,
+                                                    .hash = head->hash});
+}
+
+/* The group as the youngest table has it: the last event about a group is what is true. */
+static void add_event_locked(struct ft_catalog *c, struct rn_slice name)
+{
+    const struct ft_group *g = ft_groups_get(c->groups, name);
+    struct ft_event e = {.change = g ? FT_EVENT_config_group : FT_EVENT_config_group_deleted,
+                         .name = name};
+
+    if (g && g->version) {
+        e.text = rn_slice_str(g->version->head.configuration);
+        e.version = g->version->head.number;
+    }
+    ft_events_add(c->events, &e);
+}
+
+/* Show a table in which group `name` changed. Takes over the reference. */
+static void publish(struct ft_catalog *c, struct ft_groups *t, struct rn_slice name)
 {
     struct ft_groups *old = t;
 
@@ -98,7 +123,9 @@ static void publish(struct ft_catalog *c, struct ft_groups *t)
         old = c->groups;
         c->groups = t;
     }
+    add_event_locked(c, name);
     rn_lock_release(&c->lock);
+    ft_events_tell(c->events);
     ft_groups_unref(old);
     if (c->changes.gen)
         (void)ft_changes_push_every(c->changes); /* nobody listens any more: the server stops */
@@ -261,6 +288,8 @@ int ft_catalog_version_add(struct ft_catalog *c, struct rn_slice configuration,
         return r;
     problem_clear(reterr, "");
     r = ft_store_version_add(c->store, configuration, &checked, comment, ret, ret_created);
+    if (r == 0 && *ret_created)
+        publish_version(c, ret);
     return r == -ENOENT ? refuse(reterr, r, "there is no such configuration: create it first") : r;
 }
 
@@ -334,7 +363,7 @@ int ft_catalog_group_put(struct ft_catalog *c, const struct ft_group_draft *draf
     if (r < 0)
         return r;
     *ret = ft_group_ref(ft_groups_get(t, draft->name));
-    publish(c, t);
+    publish(c, t, draft->name);
     return 0;
 }
 
@@ -348,7 +377,7 @@ int ft_catalog_group_delete(struct ft_catalog *c, struct rn_slice name, uint64_t
     r = ft_store_group_delete(c->store, name, if_match, &t);
     if (r < 0)
         return r;
-    publish(c, t);
+    publish(c, t, name);
     return 0;
 }
 
@@ -380,6 +409,8 @@ int ft_catalog_put_object(struct ft_catalog *c, struct rn_slice group, struct rn
         return refuse(reterr, r, "there is no such group");
     if (r < 0)
         return r;
-    publish(c, t);
+    if (ret->created)
+        publish_version(c, &ret->head);
+    publish(c, t, group);
     return 0;
 }

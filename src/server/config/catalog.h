@@ -5,7 +5,7 @@
  * whole new table of groups; the catalog keeps the youngest. So memory never shows what the disk
  * does not have, and writers need no order among themselves but that of the store.
  *
- * After a change "every agent" is pushed into the changes channel.
+ * After a change "every agent" is pushed into the changes channel, and what changed is an event.
  *
  * Errors: storage errors of store/store.h (the API answers 503), and
  *   -EINVAL  400  malformed: a name, a content type; *reterr tells where
@@ -21,6 +21,7 @@
 
 #include <model/configuration.h>
 
+#include "events.h"
 #include "store/store.h"
 
 struct ft_catalog;
@@ -37,6 +38,7 @@ struct ft_catalog_options {
     struct ft_store *store;       /* borrowed */
     size_t           message_max; /* of a message to an agent */
     struct rn_tx     changes;     /* borrowed: an end that the calling tasks may use; {0}: none */
+    struct ft_events *events;     /* borrowed; NULL: none */
 };
 
 /* Load the groups. Suspends. */

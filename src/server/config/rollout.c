@@ -74,6 +74,7 @@ static int desire(const struct rollout *ro, struct ft_subject *subject)
         if (r < 0)
             return r;
         desired.since = assigned_since(ro, group);
+        desired.version = ft_version_ref(group->version);
     }
     return ft_registry_desire(ro->options.registry, &subject->uid, &desired);
 }

@@ -67,9 +67,9 @@ static int index_parse(struct ft_yaml *y, const char *text, void *field, struct 
 const struct ft_option ft_elasticsearch_options[] = {
     FT_EXPORTER_OPTIONS(ft_elasticsearch_settings, "elasticsearch", "false"),
     {"url", FT_CUSTOM, AT(url), .def = "http://127.0.0.1:9200", .parse = ft_http_url_parse,
-     .help = "where it listens"},
+     .same = ft_option_same_text, .help = "where it listens"},
     {"index", FT_CUSTOM, AT(index), .def = "fettle-process-metrics", .parse = index_parse,
-     .help = "the index, or data stream"},
+     .same = ft_option_same_text, .help = "the index, or data stream"},
     {"user", FT_STRING, AT(user), .help = "for basic authentication, with password_file"},
     {"password_file", FT_PATH, AT(password_file), .help = "a file with the password"},
     {"api_key_file", FT_PATH, AT(api_key_file),

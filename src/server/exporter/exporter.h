@@ -16,6 +16,7 @@
 
 #include <runnel/slice.h>
 
+#include <model/hash.h>
 #include <model/buf.h>
 #include <model/sample.h>
 #include <model/text_error.h>
@@ -74,6 +75,8 @@ const char *ft_answer_reason(const struct ft_answer *a, size_t i);
 /* For the lane. Every verdict RETRY; `items` has room for n. */
 void ft_answer_reset(struct ft_answer *a, size_t n);
 
+#define FT_EXPORTER_NAME_MAX 64
+
 /* First member of every exporter's settings, and so of its self. */
 struct ft_exporter_head {
     /* from the options */
@@ -85,7 +88,8 @@ struct ft_exporter_head {
     const char *data_dir; /* what relative paths are relative to; borrowed */
 };
 
-/* The options that every exporter has; first in each table. */
+/* The options that every exporter has; first in each table. An FT_PATH names a file that is read
+ * when the exporter opens (a secret, a certificate): ft_exporter_files_hash(). */
 #define FT_EXPORTER_OPTIONS(self_type, name_default, required_default)                             \
     {"name", FT_STRING, offsetof(struct self_type, head.name), .def = name_default,                \
      .help = "its name in API and metrics"},                                                       \
@@ -135,8 +139,9 @@ struct ft_exporter_type {
 /* An exporter to be. */
 struct ft_exporter_spec {
     const struct ft_exporter_type *type;
-    const void *settings; /* type->settings_size bytes; copied, but their texts are borrowed until
-                             the exporter is closed */
+    const void *settings; /* type->settings_size bytes; copied, their texts belong to: */
+    struct ft_yaml *yaml; /* a reference is held until the exporter is closed; NULL: static texts */
+    struct ft_hash files; /* of what the files hold that the settings name */
 };
 
 static inline const struct ft_exporter_head *
@@ -144,3 +149,6 @@ ft_exporter_spec_head(const struct ft_exporter_spec *spec)
 {
     return spec->settings;
 }
+
+/* Would the two do the same? */
+bool ft_exporter_same(const struct ft_exporter_spec *a, const struct ft_exporter_spec *b);

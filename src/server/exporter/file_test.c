@@ -102,6 +102,48 @@ TEST(doubles_are_short_and_read_back_as_the_same)
     }
 }
 
+/* Every bit pattern: the largest, the smallest, those below the normal ones, the zero with a sign.
+ */
+TEST(any_double_reads_back_bit_by_bit)
+{
+    static const uint64_t edges[] = {0x8000000000000000, 1,
+                                     0x000fffffffffffff, 0x0010000000000000,
+                                     0x7fefffffffffffff, 0xffefffffffffffff,
+                                     0x4340000000000001};
+    uint64_t random = 1, bits, back;
+    double v;
+
+    for (size_t i = 0; i < test_tasks(100000); i++) {
+        CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(100);
+
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        bits = i < sizeof(edges) / sizeof(*edges) ? edges[i] : random ^ random >> 32;
+        memcpy(&v, &bits, sizeof(v));
+        if ((bits >> 52 & 0x7ff) == 0x7ff) /* not finite: never a sample's */
+            continue;
+        OK(ft_json_add_double(&b, v));
+        OK(ft_buf_add_byte(&b, 0));
+        v = strtod((const char *)b.data, NULL);
+        memcpy(&back, &v, sizeof(back));
+        EQ(back, bits);
+    }
+}
+
+TEST(integers_are_decimal_to_their_ends)
+{
+    CLEANUP(ft_buf_fini) struct ft_buf b = FT_BUF_INIT(1000);
+
+    OK(ft_json_add_u64(&b, "", 0));
+    OK(ft_json_add_u64(&b, ",", UINT64_MAX));
+    OK(ft_json_add_i64(&b, ",", 0));
+    OK(ft_json_add_i64(&b, ",", -1));
+    OK(ft_json_add_i64(&b, ",", INT64_MAX));
+    OK(ft_json_add_i64(&b, ",", INT64_MIN));
+    OK(ft_buf_add_byte(&b, 0));
+    STREQ((const char *)b.data,
+          "0,18446744073709551615,0,-1,9223372036854775807,-9223372036854775808");
+}
+
 TEST(lines_are_appended_to_what_is_there)
 {
     struct rig *g = rig_at("samples.jsonl");

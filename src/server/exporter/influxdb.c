@@ -43,7 +43,7 @@ struct self {
 const struct ft_option ft_influxdb_options[] = {
     FT_EXPORTER_OPTIONS(ft_influxdb_settings, "influxdb", "false"),
     {"url", FT_CUSTOM, AT(url), .def = "http://127.0.0.1:8086", .parse = ft_http_url_parse,
-     .help = "where it listens"},
+     .same = ft_option_same_text, .help = "where it listens"},
     {"database", FT_STRING, AT(database), .help = "1.x: the database"},
     {"retention_policy", FT_STRING, AT(retention_policy),
      .help = "1.x: instead of the database's default"},

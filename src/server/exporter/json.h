@@ -9,7 +9,8 @@ int ft_json_add_string(struct ft_buf *out, struct rn_slice s);
 /* Text and an integer in decimal. */
 int ft_json_add_u64(struct ft_buf *out, const char *before, uint64_t v);
 int ft_json_add_i64(struct ft_buf *out, const char *before, int64_t v);
-/* The shortest decimal that reads back as the same double; `v` is finite. */
+/* A decimal that reads back as the same double, the shortest but for some below the normal ones;
+ * `v` is finite. */
 int ft_json_add_double(struct ft_buf *out, double v);
 /* An object with the contract's field names, on one line, without a newline. 0 or the buffer's
  * sticky error. */

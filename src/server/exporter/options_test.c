@@ -164,3 +164,31 @@ TEST(mysql_has_the_options_of_the_contract)
     refused("type: mysql, port: 70000", "port");
     refused("type: mysql, password: hunter2", "password");
 }
+
+TEST(an_exporter_is_the_same_until_a_setting_or_a_secret_of_it_changes)
+{
+    static const char text[] = "exporters:\n- {name: my, type: mysql, user: u, database: d, "
+                               "password_file: pw}\n- {name: my2, type: mysql, user: u, "
+                               "database: d, password_file: pw}\n";
+    CLEANUP(ft_yaml_freep) struct ft_yaml *y = NULL;
+    struct ft_exporter_spec specs[2], before;
+    struct ft_text_error e = {0};
+    struct settings s;
+    char name[300], path[300];
+
+    test_heap_allow(256 * 1024); /* what libcrypto keeps once it was used */
+    (void)snprintf(name, sizeof(name), "%s/f.yaml", test_dir());
+    (void)snprintf(path, sizeof(path), "%s/pw", test_dir());
+    OK(ft_yaml_read_text(name, text, strlen(text), options, &s, sizeof(s), &y, &e));
+    OK(ft_exporter_specs(y, &s.exporters, specs, &e));
+    OK(ft_exporter_files_hash(&specs[0], &specs[0].files)); /* there is no such file: no error */
+    before = specs[0];
+    TRUE(ft_exporter_same(&before, &specs[0]));
+    FALSE(ft_exporter_same(&before, &specs[1]));
+    {
+        CLEANUP(fclosep) FILE *f = fopen(path, "w");
+        fputs("secret\n", f);
+    }
+    OK(ft_exporter_files_hash(&specs[0], &specs[0].files));
+    FALSE(ft_exporter_same(&before, &specs[0]));
+}

@@ -65,5 +65,9 @@ extern const struct ft_exporter_spec ft_exporter_default;
 /* Judge the exporters of a configuration file: names are 1 to 64 bytes of letters, digits, `-`, `_`
  * and `.`, and different from one another. Fills `ret` (room for items->n) from the variants.
  * Returns 0 or -EINVAL with file, line and column. */
-int ft_exporter_specs(const struct ft_yaml *y, const struct ft_items *items,
-                      struct ft_exporter_spec *ret, struct ft_text_error *reterr);
+int ft_exporter_specs(struct ft_yaml *y, const struct ft_items *items, struct ft_exporter_spec *ret,
+                      struct ft_text_error *reterr);
+
+/* What the files hold that an exporter's settings name: another hash, another secret. Blocking. A
+ * file that cannot be read counts as empty. 0, -ENOMEM. */
+int ft_exporter_files_hash(const struct ft_exporter_spec *spec, struct ft_hash *ret);

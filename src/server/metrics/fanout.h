@@ -20,6 +20,7 @@ struct ft_fanout_options {
     struct ft_lane_tuning tuning; /* all zero: the defaults, and a random seed */
     ft_lane_decided_fn *decided;  /* all required lanes have decided about the batch */
     void *decided_arg;
+    struct ft_events *events; /* borrowed; NULL: none */
 };
 
 /* Make the lanes and start their tasks, in a scope of the calling task, which must call stop and
@@ -32,8 +33,17 @@ int ft_fanout_new(const struct ft_fanout_options *options, struct ft_fanout **re
  * fanout, or inside it. */
 void ft_fanout_offer(struct ft_fanout *f, struct ft_batch *batch);
 
-/* How many lanes have to decide about each batch. */
-uint32_t ft_fanout_required(const struct ft_fanout *f);
+/* Give it other exporters, from the task that made it. Exporters are told apart by their names: who
+ * is new gets a lane; who changed is replaced in its lane, which keeps what it holds and its books;
+ * who is gone drains until `drain_until`, shown as draining, and then goes. Bounds and policy of
+ * all lanes follow options->lane, but for batches_max, which only new lanes take. The rest of
+ * `options` stays as it was made. Each exporter succeeds or fails for itself.
+ *
+ * Suspends. Returns 0, or the first failure: -EBUSY (one of that name still drains), -ENOMEM; who
+ * failed is as it was. *ret_news says in any case what was done and what was not: "added a, changed
+ * b, removed c"; empty: nothing. */
+int ft_fanout_change(struct ft_fanout *f, const struct ft_fanout_options *options,
+                     rn_time drain_until, struct ft_text_list *ret_news);
 
 /* Let the lanes send what they have, until `deadline`; what is left is dropped{shutdown}, and so is
  * what is offered from now on. Suspends. Returns 0, or -ETIMEDOUT when an exporter is still inside
@@ -46,7 +56,7 @@ struct ft_fanout *ft_fanout_free(struct ft_fanout *f);
 
 /* For the API: one item per exporter, in the order of the configuration; `none` alone without any.
  * From a task. */
-size_t ft_fanout_count(const struct ft_fanout *f);
+size_t ft_fanout_count(struct ft_fanout *f);
 int ft_fanout_describe(struct ft_fanout *f, size_t i, struct ft_lane_info *ret); /* 0, -ENOENT */
 int ft_fanout_find(struct ft_fanout *f, struct rn_slice name, struct ft_lane_info *ret);
 

@@ -688,3 +688,154 @@ TASK_TEST(the_metrics_are_there_from_the_start_and_count)
     atomic_store(&x->fakes[1].shut, false);
     finish(x);
 }
+
+/* ---- other exporters while it runs ---- */
+
+/* The exporters shall be these. */
+static int change_to(struct fixture *x, const struct ft_exporter_spec *specs, size_t n,
+                     rn_time drain, struct ft_text_list *news)
+{
+    struct ft_fanout_options o = x->options;
+
+    o.exporters = specs;
+    o.n = n;
+    return ft_fanout_change(x->fanout, &o, rn_after(drain), news);
+}
+
+TASK_TEST(a_changed_exporter_takes_over_what_its_lane_holds_and_nothing_is_lost)
+{
+    struct fixture *x = fixture_new(2);
+    struct fake_settings settings = x->settings[0];
+    struct ft_exporter_spec spec = {.type = &fake_slow_type, .settings = &settings};
+    struct ft_text_list news;
+
+    x->options.n = 1;
+    settings.fake = &x->fakes[1];
+    atomic_store(&x->fakes[0].temper, FAKE_HOLDS);
+    start(x);
+    for (uint64_t i = 0; i < 10; i++)
+        fake_offer(x->fanout, 1 + 3 * i, 3);
+    TASK_UNTIL(info_of(x, 0).state == FT_LANE_holding);
+    OK(change_to(x, &spec, 1, RN_S, &news));
+    STREQ(news.text, "changed a");
+    TASK_UNTIL(fake_column(x->fanout, 0, FT_COLUMN_delivered) >= 28); /* 7 make a send due */
+    EQ(fake_column(x->fanout, 0, FT_COLUMN_offered), 30);
+    EQ(atomic_load(&x->fakes[0].opened), atomic_load(&x->fakes[0].closed));
+    EQ(atomic_load(&x->fakes[0].stored), 0);
+    OK(change_to(x, &spec, 1, RN_S, &news));
+    STREQ(news.text, ""); /* the same again is no change */
+    OK(ft_fanout_stop(x->fanout, rn_after(20 * RN_S)));
+    EQ(fake_column(x->fanout, 0, FT_COLUMN_delivered), 30);
+    EQ(atomic_load(&x->decided), 10);
+    x->fanout = ft_fanout_free(x->fanout);
+    free(x);
+}
+
+TASK_TEST(an_exporter_that_cannot_be_opened_is_replaced_too)
+{
+    struct fixture *x = fixture_new(1);
+    struct fake_settings settings = x->settings[0];
+    struct ft_exporter_spec spec = {.type = &fake_type, .settings = &settings};
+    struct ft_text_list news;
+
+    settings.fake = &x->fakes[1];
+    atomic_store(&x->fakes[0].shut, true);
+    start(x);
+    fake_offer(x->fanout, 1, 3);
+    TASK_UNTIL(info_of(x, 0).state != FT_LANE_starting);
+    OK(change_to(x, &spec, 1, RN_S, &news));
+    TASK_UNTIL(fake_column(x->fanout, 0, FT_COLUMN_delivered) == 3);
+    EQ(atomic_load(&x->fakes[0].opened), 0);
+    finish(x);
+}
+
+TASK_TEST(an_exporter_that_is_removed_drains_and_then_is_not_shown_any_more)
+{
+    struct fixture *x = fixture_new(2);
+    struct ft_text_list news;
+
+    atomic_store(&x->fakes[1].temper, FAKE_HOLDS);
+    start(x);
+    fake_offer(x->fanout, 1, 3);
+    TASK_UNTIL(info_of(x, 1).state == FT_LANE_holding);
+    OK(change_to(x, x->specs, 1, 20 * RN_S, &news));
+    STREQ(news.text, "removed b");
+    EQ(ft_fanout_count(x->fanout), 2);
+    TRUE(info_of(x, 1).draining);
+    fake_offer(x->fanout, 4, 3); /* not for b */
+    EQ(fake_column(x->fanout, 1, FT_COLUMN_offered), 3);
+    ERR(change_to(x, x->specs, 2, RN_S, &news), EBUSY);
+    STREQ(news.text, "still draining: b");
+    atomic_store(&x->fakes[1].temper, FAKE_TAKES);
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    EQ(atomic_load(&x->fakes[1].stored), 3);
+    OK(change_to(x, x->specs, 2, RN_S, &news));
+    STREQ(news.text, "added b");
+    fake_offer(x->fanout, 7, 3);
+    TASK_UNTIL(fake_column(x->fanout, 1, FT_COLUMN_delivered) == 3);
+    EQ(fake_column(x->fanout, 1, FT_COLUMN_offered), 3); /* books of its own */
+    TASK_UNTIL(idle(x, 0));
+    EQ(atomic_load(&x->decided), 3);
+    finish(x);
+}
+
+TASK_TEST(what_a_removed_required_exporter_could_not_send_in_time_is_decided)
+{
+    struct fixture *x = fixture_new(2);
+    struct ft_text_list news;
+
+    atomic_store(&x->fakes[0].temper, FAKE_FAILS);
+    start(x);
+    for (uint64_t i = 0; i < 200; i++)
+        fake_offer(x->fanout, 1 + i, 1);
+    TASK_UNTIL(fake_column(x->fanout, 0, FT_COLUMN_in_flight) > 0);
+    OK(change_to(x, x->specs + 1, 1, 10 * RN_MS, &news));
+    STREQ(news.text, "removed a");
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    TASK_UNTIL(atomic_load(&x->decided) == 200);
+    STREQ(info_of(x, 0).name, "b");
+    fake_offer(x->fanout, 201, 1);
+    EQ(atomic_load(&x->decided), 201); /* at once: nobody has to decide any more */
+    finish(x);
+}
+
+TASK_TEST(the_last_exporter_goes_and_offers_are_counted_as_discarded)
+{
+    struct fixture *x = fixture_new(1);
+    struct ft_text_list news;
+
+    start(x);
+    fake_offer(x->fanout, 1, 3);
+    TASK_UNTIL(idle(x, 0));
+    OK(change_to(x, NULL, 0, RN_S, &news));
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    STREQ(info_of(x, 0).name, "none");
+    fake_offer(x->fanout, 4, 3);
+    EQ(fake_column(x->fanout, 0, FT_DROPPED_no_exporter), 3);
+    OK(change_to(x, x->specs, 1, RN_S, &news));
+    fake_offer(x->fanout, 7, 3);
+    TASK_UNTIL(fake_column(x->fanout, 0, FT_COLUMN_delivered) == 3);
+    EQ(atomic_load(&x->decided), 3);
+    finish(x);
+}
+
+TASK_TEST(exporters_change_while_samples_flow_and_every_batch_is_decided_once)
+{
+    struct fixture *x = fixture_new(2);
+    struct ft_text_list news;
+    uint64_t seq = 1;
+
+    start(x);
+    for (unsigned round = 0; round < 60; round++) {
+        const size_t n = round % 3;
+        int r = change_to(x, x->specs + (n == 1 ? round % 2 : 0), n, RN_S, &news);
+
+        TRUE(r == 0 || r == -EBUSY);
+        for (unsigned i = 0; i < 20; i++, seq += 2)
+            fake_offer(x->fanout, seq, 2);
+        OK(rn_sleep(rn_after(RN_MS)));
+    }
+    TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
+    TASK_UNTIL(atomic_load(&x->decided) == 60 * 20);
+    finish(x);
+}

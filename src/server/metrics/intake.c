@@ -68,6 +68,12 @@ int ft_intake_offer(struct ft_intake *in, const struct ft_uuid *agent, struct rn
     return 0;
 }
 
+int ft_intake_change(struct ft_intake *in, const struct ft_fanout_options *options,
+                     rn_time drain_until, struct ft_text_list *ret_news)
+{
+    return ft_fanout_change(in->fanout, options, drain_until, ret_news);
+}
+
 int ft_intake_stop(struct ft_intake *in, rn_time deadline)
 {
     return ft_fanout_stop(in->fanout, deadline);

@@ -13,6 +13,7 @@
 
 #include <proto/scan.h>
 
+#include <model/text_error.h>
 #include <model/uuid.h>
 
 struct ft_intake;
@@ -37,6 +38,10 @@ int ft_intake_new(const struct ft_fanout_options *options, ft_ack_fn *ack, void 
  * let an ack pass over the lost one. From: any task or callback; does not suspend. */
 int ft_intake_offer(struct ft_intake *in, const struct ft_uuid *agent, struct rn_slice data,
                     struct ft_fault *reterr);
+
+/* Other exporters: ft_fanout_change(). */
+int ft_intake_change(struct ft_intake *in, const struct ft_fanout_options *options,
+                     rn_time drain_until, struct ft_text_list *ret_news);
 
 /* Flush until `deadline` (ft_fanout_stop()), then nothing is taken any more. Suspends. 0,
  * -ETIMEDOUT. */

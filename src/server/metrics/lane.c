@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <base/assert.h>
 #include <base/cleanup.h>
@@ -48,9 +50,9 @@ const char *ft_lane_state_name(enum ft_lane_state s)
 
 /* Required lanes decide once about each batch. What a shutdown throws away is not decided: the
  * agent keeps it and sends it to the next server. */
-void ft_lane_decide(struct ft_lane *l, struct ft_batch *batch)
+void ft_lane_decide(struct ft_lane *l, struct ft_batch *batch, bool required)
 {
-    if (l->required && ft_batch_decide(batch))
+    if (required && ft_batch_decide(batch))
         l->decided(l->decided_arg, batch);
 }
 
@@ -67,8 +69,8 @@ static void item_drop(const struct ft_lane_item *it, enum ft_column reason)
     RN_CHECK(l, FT_LANE_MAGIC);
     ft_lane_uncount(l, it->batch);
     ft_ledger_move(&l->ledger, FT_COLUMN_queued, reason, it->batch->count);
-    if (reason != FT_DROPPED_shutdown)
-        ft_lane_decide(l, it->batch);
+    if (reason != FT_DROPPED_shutdown || atomic_load_explicit(&l->draining, memory_order_relaxed))
+        ft_lane_decide(l, it->batch, it->required);
     (void)ft_batch_unref(it->batch);
 }
 
@@ -81,7 +83,7 @@ static void item_destroy(void *value)
 static bool lane_over_bytes(const struct ft_lane *l)
 {
     return atomic_load_explicit(&l->queued_bytes, memory_order_relaxed) >
-           (uint64_t)l->settings.bytes_max;
+           (uint64_t)atomic_load_explicit(&l->bytes_max, memory_order_relaxed);
 }
 
 static void push_dropping_newest(struct ft_lane *l, const struct ft_lane_item *it)
@@ -107,15 +109,15 @@ static void push_dropping_oldest(struct ft_lane *l, const struct ft_lane_item *i
         item_drop(&old, FT_DROPPED_overflow);
 }
 
-void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch)
+void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch, bool required)
 {
     const struct ft_lane_item it = {
-        .lane = l, .batch = ft_batch_ref(batch), .since = rn_loop_now()};
+        .lane = l, .batch = ft_batch_ref(batch), .since = rn_loop_now(), .required = required};
 
     ft_ledger_move(&l->ledger, FT_COLUMN_offered, FT_COLUMN_queued, batch->count);
     atomic_fetch_add_explicit(&l->queued_batches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->queued_bytes, batch->bytes, memory_order_relaxed);
-    if (l->settings.overflow == FT_DROP_NEWEST)
+    if (atomic_load_explicit(&l->overflow, memory_order_relaxed) == FT_DROP_NEWEST)
         push_dropping_newest(l, &it);
     else
         push_dropping_oldest(l, &it);
@@ -128,18 +130,19 @@ static void lane_freep(struct ft_lane **l)
     *l = ft_lane_free(*l);
 }
 
-static int lane_channels(struct ft_lane *l)
+static int lane_channels(struct ft_lane *l, size_t batches_max)
 {
     const struct rn_elem elem = {.size = sizeof(struct ft_lane_item), .destroy = item_destroy};
     struct rn_tx tx;
-    int r = rn_chan_open_elem(&elem, (size_t)l->settings.batches_max, &tx, &l->rx);
+    int r = rn_chan_open_elem(&elem, batches_max, &tx, &l->rx);
 
     if (r < 0)
         return r;
     r = ft_door_new(tx, &l->door);
     if (r < 0)
         return r;
-    return rn_chan_open(0, 0, &l->stop_tx, &l->stop_rx);
+    r = rn_chan_open(0, 1, &l->order_tx, &l->order_rx);
+    return r < 0 ? r : rn_chan_open(0, 0, &l->ended_tx, &l->ended_rx);
 }
 
 int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, struct ft_lane **ret)
@@ -150,26 +153,28 @@ int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, stru
     if (!l)
         return -ENOMEM;
     l->magic = FT_LANE_MAGIC;
-    l->type = options->spec.type;
-    l->name = ft_exporter_spec_head(&options->spec)->name;
-    l->required = ft_exporter_spec_head(&options->spec)->required;
-    l->settings = *options->settings;
+    atomic_init(&l->type, options->spec.type);
+    (void)snprintf(l->name, sizeof(l->name), "%s", ft_exporter_spec_head(&options->spec)->name);
+    atomic_init(&l->required, ft_exporter_spec_head(&options->spec)->required);
+    ft_lane_tune(l, options->settings);
     l->tuning = *options->tuning;
     l->decided = options->decided;
     l->decided_arg = options->decided_arg;
+    l->events = options->events;
     l->random = options->tuning->seed;
 
     r = ft_outlet_new(&options->spec, options->data_dir, &l->outlet);
     if (r < 0)
         return r;
-    r = ft_shipment_new(&l->type->pace, &l->shipment);
+    r = ft_shipment_new(&options->spec.type->pace, &l->shipment);
     if (r < 0)
         return r;
-    r = lane_channels(l);
+    r = lane_channels(l, (size_t)options->settings->batches_max);
     if (r < 0)
         return r;
-    r = rn_go(scope, ft_lane_main, l, ((struct rn_end[]){rn_end_rx(l->rx), rn_end_rx(l->stop_rx)}),
-              2);
+    const struct rn_task_options named = {.name = "lane", .ret_task = &l->task};
+    const struct rn_end ends[] = {rn_end_rx(l->rx), rn_end_rx(l->order_rx), rn_end_tx(l->ended_tx)};
+    r = rn_go_with(&named, scope, ft_lane_main, l, ends, 3);
     if (r < 0)
         return r;
     *ret = TAKE(l);
@@ -178,7 +183,36 @@ int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, stru
 
 void ft_lane_stop(struct ft_lane *l)
 {
-    rn_tx_closep(&l->stop_tx);
+    rn_tx_closep(&l->order_tx);
+}
+
+void ft_lane_replace(struct ft_lane *l, struct ft_outlet *next, bool required)
+{
+    atomic_store_explicit(&l->required, required, memory_order_relaxed);
+    (void)ft_outlet_free(atomic_exchange(&l->next, next)); /* one that was never taken */
+    (void)rn_tx_try_send(l->order_tx, NULL);               /* -EAGAIN: it rings already */
+}
+
+void ft_lane_tune(struct ft_lane *l, const struct ft_lane_settings *settings)
+{
+    atomic_store_explicit(&l->bytes_max, settings->bytes_max, memory_order_relaxed);
+    atomic_store_explicit(&l->overflow, settings->overflow, memory_order_relaxed);
+}
+
+void ft_lane_drain(struct ft_lane *l)
+{
+    atomic_store_explicit(&l->draining, true, memory_order_relaxed);
+    ft_lane_stop(l);
+}
+
+struct rn_rx ft_lane_ended(const struct ft_lane *l)
+{
+    return l->ended_rx;
+}
+
+void ft_lane_cut(struct ft_lane *l)
+{
+    (void)rn_task_cancel(l->task);
 }
 
 struct ft_lane *ft_lane_free(struct ft_lane *l)
@@ -188,8 +222,11 @@ struct ft_lane *ft_lane_free(struct ft_lane *l)
     ft_lane_stop(l);
     (void)ft_door_free(l->door);
     rn_rx_closep(&l->rx);
-    rn_rx_closep(&l->stop_rx);
+    rn_rx_closep(&l->order_rx);
+    rn_tx_closep(&l->ended_tx);
+    rn_rx_closep(&l->ended_rx);
     (void)ft_shipment_unref(l->shipment);
+    (void)ft_outlet_free(atomic_load(&l->next));
     (void)ft_outlet_free(l->outlet);
     free(l);
     return NULL;
@@ -199,7 +236,7 @@ struct ft_lane *ft_lane_free(struct ft_lane *l)
 
 bool ft_lane_hangs(const struct ft_lane *l)
 {
-    return ft_outlet_hangs(l->outlet);
+    return ft_outlet_hangs(l->outlet) || atomic_load(&l->left_hanging);
 }
 
 const char *ft_lane_name(const struct ft_lane *l)
@@ -209,7 +246,7 @@ const char *ft_lane_name(const struct ft_lane *l)
 
 bool ft_lane_required(const struct ft_lane *l)
 {
-    return l->required;
+    return atomic_load_explicit(&l->required, memory_order_relaxed);
 }
 
 /* For how long a send has been under way that should have ended by itself; 0: there is none. */
@@ -218,7 +255,9 @@ static rn_time lane_hanging(const struct ft_lane *l)
     const rn_time since = atomic_load_explicit(&l->sending_since, memory_order_relaxed);
     const rn_time took = since ? rn_now() - since : 0;
 
-    return took > l->type->pace.send_max + l->type->pace.send_max / 6 ? took : 0;
+    const rn_time longest = ft_lane_type(l)->pace.send_max;
+
+    return took > longest + longest / 6 ? took : 0;
 }
 
 /* A task whose send does not come back cannot tell so; whoever asks sees it by the clock. */
@@ -243,14 +282,15 @@ void ft_lane_describe(struct ft_lane *l, struct ft_lane_info *ret)
     const rn_time hanging = lane_hanging(l);
 
     *ret = (struct ft_lane_info){
-        .name = l->name,
-        .type = l->type->name,
-        .required = l->required,
+        .type = ft_lane_type(l)->name,
+        .required = ft_lane_required(l),
+        .draining = atomic_load_explicit(&l->draining, memory_order_relaxed),
         .state = ft_lane_state(l),
         .queued_batches = ft_lane_queued(l),
         .in_flight_batches = atomic_load_explicit(&l->in_flight_batches, memory_order_relaxed),
         .last_success_ms = atomic_load_explicit(&l->last_success_ms, memory_order_relaxed),
     };
+    memcpy(ret->name, l->name, sizeof(ret->name));
     rn_lock_acquire(&l->lock);
     ret->last_error = l->last_error;
     ft_ledger_read(&l->ledger, &l->shown);

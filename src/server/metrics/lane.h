@@ -16,6 +16,11 @@
  *                           |<---> holding (a person has to do something)
  *                           a success leads back to ok from everywhere
  *
+ * Another exporter in its place, by ft_lane_replace(): between two sends the old one is closed and
+ * the new one opened; channel, books and what has to be tried again stay. A lane that is removed
+ * drains: it gets no more offers, and what is dropped at its end counts as decided, since nobody
+ * will ask again.
+ *
  * Stop: gather without waiting until the channel is empty, or the deadline cancels; what is left
  * then is dropped{shutdown}.
  */
@@ -58,6 +63,7 @@ enum ft_lane_state {
 const char *ft_lane_state_name(enum ft_lane_state s);
 
 struct ft_lane;
+struct ft_outlet;
 
 /* A required lane has decided about every sample of `batch`, for good: called once per batch, from
  * any task or callback, without a lock. Not called for what is dropped by a shutdown: the agent
@@ -71,6 +77,7 @@ struct ft_lane_setup {
     const struct ft_lane_tuning *tuning;
     ft_lane_decided_fn *decided;
     void *decided_arg;
+    struct ft_events *events; /* where changes of state go; NULL: nowhere */
 };
 
 /* Make a lane and start its task in `scope`. From the task that will free it. Offers may come from
@@ -78,8 +85,22 @@ struct ft_lane_setup {
  * ... */
 int ft_lane_new(const struct ft_lane_setup *options, struct rn_scope scope, struct ft_lane **ret);
 
-/* Queue one more reference of `batch`, or drop it and count that. O(1), never waits. */
-void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch);
+/* Queue one more reference of `batch`, or drop it and count that. `required`: this lane is one of
+ * those that have to decide about it. O(1), never waits. */
+void ft_lane_offer(struct ft_lane *l, struct ft_batch *batch, bool required);
+
+/* Another exporter (same name, whatever type) from the next send on; takes `next` over. From the
+ * maker's task. Suspends. */
+void ft_lane_replace(struct ft_lane *l, struct ft_outlet *next, bool required);
+/* Other bounds and another policy, for what is offered from now on; batches_max stays. */
+void ft_lane_tune(struct ft_lane *l, const struct ft_lane_settings *settings);
+/* No more offers will come: send what there is and end, and let what is dropped be decided. From
+ * the maker's task; never waits. */
+void ft_lane_drain(struct ft_lane *l);
+/* Ends when the task does: a receiving end of the maker's. */
+struct rn_rx ft_lane_ended(const struct ft_lane *l);
+/* Cancel its task: what it has is dropped. */
+void ft_lane_cut(struct ft_lane *l);
 
 /* Ask the task to send what there is and to end. Never waits. */
 void ft_lane_stop(struct ft_lane *l);
@@ -92,8 +113,9 @@ struct ft_lane *ft_lane_free(struct ft_lane *l);
 bool ft_lane_hangs(const struct ft_lane *l);
 
 struct ft_lane_info {
-    const char *name, *type;
-    bool required;
+    char name[FT_EXPORTER_NAME_MAX + 1];
+    const char *type;
+    bool required, draining;
     enum ft_lane_state state;
     uint64_t queued_batches, in_flight_batches;
     int64_t last_success_ms;         /* wall clock, ms; 0: never */

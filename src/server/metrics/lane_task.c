@@ -9,6 +9,8 @@
 
 #include <runnel/loop.h>
 
+#include "events.h"
+
 #define FAILURES_OPEN 5 /* in a row; then the lane is `open` */
 #define LOG_PERIOD (60 * RN_S)
 #define RETRY_AFTER_MAX (600 * RN_S)
@@ -48,6 +50,11 @@ static void lane_set_state(struct ft_lane *l, enum ft_lane_state to, const char 
     const enum ft_lane_state from =
         (enum ft_lane_state)atomic_exchange_explicit(&l->state, to, memory_order_relaxed);
 
+    if (from != to)
+        ft_events_publish(l->events, &(struct ft_event){.change = FT_EVENT_exporter_state,
+                                                        .name = rn_slice_str(l->name),
+                                                        .state = (uint8_t)to,
+                                                        .text = rn_slice_str(why)});
     if (to == FT_LANE_ok) {
         if (from != FT_LANE_ok && from != FT_LANE_degraded) {
             log_info("exporter is up", LOG_STR("exporter", l->name),
@@ -103,7 +110,7 @@ static uint64_t lane_random(struct ft_lane *l)
  */
 static rn_time retry_pause(struct ft_lane *l, rn_time retry_after)
 {
-    const rn_time longest = l->stopping ? STOP_RETRY_MAX : l->type->pace.retry_max;
+    const rn_time longest = l->stopping ? STOP_RETRY_MAX : ft_lane_type(l)->pace.retry_max;
     unsigned doublings = l->failures > 1 ? l->failures - 1 : 0;
     rn_time top = doublings < 20 ? l->tuning.retry_base << doublings : longest;
     rn_time pause;
@@ -116,20 +123,71 @@ static rn_time retry_pause(struct ft_lane *l, rn_time retry_after)
     return retry_after > pause && !l->stopping ? retry_after : pause;
 }
 
-/* Until the pause is over, or stop is said. 0, -ECANCELED. */
+/* Until the pause is over, stop is said or another exporter is there. 0, -ECANCELED. */
 static int lane_pause(struct ft_lane *l, rn_time pause)
 {
     int r;
 
     if (l->stopping)
         return rn_sleep(rn_after(pause));
-    r = rn_rx_recv(l->stop_rx, NULL, rn_after(pause));
-    if (r == -ETIMEDOUT)
-        return 0;
-    if (r == -ECANCELED)
-        return r;
-    l->stopping = true;
-    return 0;
+    r = rn_rx_recv(l->order_rx, NULL, rn_after(pause));
+    if (r == -EPIPE)
+        l->stopping = true;
+    return r == -ECANCELED ? r : 0;
+}
+
+/* ---- The exporter --------------------------------------------------------------------------- */
+
+/* Close the exporter that we have; one that hangs is left behind. */
+static void outlet_drop(struct ft_lane *l)
+{
+    if (l->opened && ft_outlet_close(l->outlet, rn_after(CLOSE_TIME_MAX)) < 0)
+        atomic_store(&l->left_hanging, ft_outlet_hangs(l->outlet));
+    l->outlet = ft_outlet_free(l->outlet);
+    l->opened = false;
+}
+
+/* Let the exporter that was ordered take the place of ours, between two sends. */
+static void outlet_change(struct ft_lane *l)
+{
+    struct ft_outlet *next = atomic_exchange(&l->next, NULL);
+
+    if (!next)
+        return;
+    if (ft_shipment_fit(l->shipment, &next->type->pace) < 0) {
+        lane_set_error(l, "", "no memory for the changed exporter: reload again");
+        (void)ft_outlet_free(next);
+        return;
+    }
+    outlet_drop(l);
+    l->outlet = next;
+    l->failures = 0;
+    l->tend_at = 0;
+    atomic_store_explicit(&l->type, next->type, memory_order_relaxed);
+    atomic_store_explicit(&l->state, FT_LANE_starting, memory_order_relaxed);
+}
+
+/* Until the exporter that we shall have is open. 0, -ECANCELED. */
+static int lane_ready(struct ft_lane *l)
+{
+    struct ft_text_error why = {0};
+    int r = 0;
+
+    while (r == 0) {
+        outlet_change(l);
+        if (l->opened)
+            return 0;
+        r = ft_outlet_open(l->outlet, &why);
+        if (r == 0) {
+            l->opened = true;
+            l->failures = 0;
+            lane_set_state(l, FT_LANE_ok, "");
+        } else if (r != -ECANCELED) {
+            lane_failed(l, r == -EACCES, r == -ENOMEM ? "no memory" : why.text);
+            r = lane_pause(l, retry_pause(l, 0));
+        }
+    }
+    return r;
 }
 
 /* ---- Chores --------------------------------------------------------------------------------- */
@@ -160,13 +218,13 @@ static void gather_item(struct ft_lane *l, const struct ft_lane_item *it)
     atomic_fetch_add_explicit(&l->in_flight_batches, 1, memory_order_relaxed);
     ft_lane_uncount(l, it->batch);
     ft_ledger_move(&l->ledger, FT_COLUMN_queued, FT_COLUMN_in_flight, it->batch->count);
-    ft_shipment_add(l->shipment, it->batch, it->since);
+    ft_shipment_add(l->shipment, it->batch, it->since, it->required);
 }
 
 /* Wait for one more. 1: there is one; 2: look again; 0: no more is to be waited for; -ECANCELED. */
 static int gather_wait(struct ft_lane *l, struct ft_lane_item *it, rn_time deadline)
 {
-    struct rn_case c[] = {RN_CASE_RECV(l->rx, it), RN_CASE_RECV(l->stop_rx, NULL)};
+    struct rn_case c[] = {RN_CASE_RECV(l->rx, it), RN_CASE_RECV(l->order_rx, NULL)};
     int r = rn_rx_try_recv(l->rx, it);
 
     if (r == 0)
@@ -181,7 +239,7 @@ static int gather_wait(struct ft_lane *l, struct ft_lane_item *it, rn_time deadl
     }
     if (r == 0 && c[0].result == 0)
         return 1;
-    if (r >= 0)
+    if (r >= 0 && c[r].result < 0)
         l->stopping = true;
     return r == -ECANCELED ? r : r == -ETIMEDOUT ? 0 : 2;
 }
@@ -189,11 +247,10 @@ static int gather_wait(struct ft_lane *l, struct ft_lane_item *it, rn_time deadl
 /* Fill the shipment. 0: it is due; -EPIPE: stop was said and there is nothing left; -ECANCELED. */
 static int lane_gather(struct ft_lane *l)
 {
-    const struct ft_pace *pace = &l->type->pace;
     rn_time deadline = RN_FOREVER;
     struct ft_lane_item it;
 
-    while (!ft_shipment_is_due(l->shipment, pace)) {
+    while (!ft_shipment_is_due(l->shipment, &ft_lane_type(l)->pace)) {
         int r = gather_wait(l, &it, deadline);
 
         if (r < 0)
@@ -202,21 +259,25 @@ static int lane_gather(struct ft_lane *l)
             break;
         if (r == 1)
             gather_item(l, &it);
+        if (r == 2)
+            r = lane_ready(l);
+        if (r < 0)
+            return r;
         if (r == 1 && deadline == RN_FOREVER)
-            deadline = rn_after(pace->age_max);
+            deadline = rn_after(ft_lane_type(l)->pace.age_max);
     }
     return l->shipment->n_items ? 0 : -EPIPE;
 }
 
 /* ---- Delivering ----------------------------------------------------------------------------- */
 
-static void batch_decided(void *arg, struct ft_batch *batch)
+static void batch_decided(void *arg, const struct ft_shipment_item *item)
 {
     struct ft_lane *l = arg;
 
     atomic_fetch_sub_explicit(&l->in_flight_batches, 1, memory_order_relaxed);
-    ft_lane_decide(l, batch);
-    (void)ft_batch_unref(batch);
+    ft_lane_decide(l, item->batch, item->required);
+    (void)ft_batch_unref(item->batch);
 }
 
 static void shipment_expire(struct ft_lane *l)
@@ -258,7 +319,7 @@ static int shipment_send(struct ft_lane *l)
     int r;
 
     atomic_store_explicit(&l->sending_since, rn_now(), memory_order_relaxed);
-    r = ft_outlet_send(l->outlet, l->shipment, rn_after(l->type->pace.send_max));
+    r = ft_outlet_send(l->outlet, l->shipment, rn_after(ft_lane_type(l)->pace.send_max));
     atomic_store_explicit(&l->sending_since, 0, memory_order_relaxed);
     return r;
 }
@@ -281,6 +342,8 @@ static int lane_deliver(struct ft_lane *l)
         if (s->n_rows == 0)
             return 0;
         r = lane_pause(l, retry_pause(l, retry_after));
+        if (r == 0)
+            r = lane_ready(l);
         if (r < 0)
             return r;
     }
@@ -288,42 +351,28 @@ static int lane_deliver(struct ft_lane *l)
 
 /* ---- The task ------------------------------------------------------------------------------- */
 
-static int lane_open(struct ft_lane *l)
-{
-    struct ft_text_error why = {0};
-    int r;
-
-    while ((r = ft_outlet_open(l->outlet, &why)) < 0) {
-        if (r == -ECANCELED)
-            return r;
-        lane_failed(l, r == -EACCES, r == -ENOMEM ? "no memory" : why.text);
-        r = lane_pause(l, retry_pause(l, 0));
-        if (r < 0)
-            return r;
-    }
-    l->failures = 0;
-    lane_set_state(l, FT_LANE_ok, "");
-    return 0;
-}
-
 /* What we had when the deadline cancelled us. A call that hangs may still read the shipment: it
  * lets go of the batches when it comes back. */
 static void shipment_abandon(struct ft_lane *l)
 {
     atomic_fetch_sub_explicit(&l->in_flight_batches, l->shipment->n_items, memory_order_relaxed);
     ft_ledger_move(&l->ledger, FT_COLUMN_in_flight, FT_DROPPED_shutdown, l->shipment->n_rows);
+    if (atomic_load_explicit(&l->draining, memory_order_relaxed))
+        for (size_t i = 0; i < l->shipment->n_items; i++)
+            ft_lane_decide(l, l->shipment->items[i].batch, l->shipment->items[i].required);
     l->shipment = ft_shipment_unref(l->shipment);
 }
 
 int ft_lane_main(void *arg)
 {
     struct ft_lane *l = arg;
-    int r;
+    int r = 0;
 
     RN_CHECK(l, FT_LANE_MAGIC);
-    r = lane_open(l);
     while (r == 0) {
-        r = lane_gather(l);
+        r = lane_ready(l);
+        if (r == 0)
+            r = lane_gather(l);
         if (r == 0)
             r = lane_deliver(l);
         if (r == 0)
@@ -331,7 +380,7 @@ int ft_lane_main(void *arg)
     }
     shipment_abandon(l);
     rn_rx_closep(&l->rx); /* its destructor drops what is still in the channel */
-    rn_rx_closep(&l->stop_rx);
+    rn_rx_closep(&l->order_rx);
     if (!ft_outlet_hangs(l->outlet) && rn_shield_begin(rn_after(CLOSE_TIME_MAX)) == 0) {
         (void)ft_outlet_close(l->outlet, rn_after(CLOSE_TIME_MAX));
         rn_shield_end();

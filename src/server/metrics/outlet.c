@@ -28,11 +28,12 @@ int ft_outlet_new(const struct ft_exporter_spec *spec, const char *data_dir, str
     o->self = calloc(1, o->type->size);
     if (!o->self)
         return -ENOMEM;
+    o->yaml = ft_yaml_ref(spec->yaml);
     memcpy(o->self, spec->settings, o->type->settings_size);
     ((struct ft_exporter_head *)o->self)->data_dir = data_dir;
 
     /* one thread: the functions of an exporter never run at the same time */
-    r = rn_class_open(ft_exporter_spec_head(spec)->name, 1, &o->class);
+    r = rn_class_open(o->type->name, 1, &o->class);
     if (r < 0)
         return r;
     *ret = TAKE(o);
@@ -52,6 +53,7 @@ struct ft_outlet *ft_outlet_unref(struct ft_outlet *o)
     if (o->opened)
         o->type->close(o->self);
     free(o->self);
+    (void)ft_yaml_free(o->yaml);
     free(o);
     return NULL;
 }

@@ -16,6 +16,7 @@ struct ft_outlet {
     /* set once */
     const struct ft_exporter_type *type;
     void *self; /* owned */
+    struct ft_yaml *yaml; /* a reference: the texts in self's settings */
     struct rn_class *class;
 
     /* the class's thread; the last unref */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <base/assert.h>
 #include <base/cleanup.h>
@@ -18,15 +19,43 @@ int ft_shipment_new(const struct ft_pace *pace, struct ft_shipment **ret)
     if (!s)
         return -ENOMEM;
     atomic_init(&s->refs, 1);
-    s->items_max = pace->rows_max;
-    s->rows_max = pace->rows_max + FT_METRICS_SAMPLES_MAX;
     s->body.max = SIZE_MAX;
-    s->items = malloc(s->items_max * sizeof(*s->items));
-    s->rows = malloc(s->rows_max * sizeof(*s->rows));
-    s->answer.items = malloc(s->rows_max * sizeof(*s->answer.items));
-    if (!s->items || !s->rows || !s->answer.items)
-        return -ENOMEM;
+    int r = ft_shipment_fit(s, pace);
+    if (r < 0)
+        return r;
     *ret = TAKE(s);
+    return 0;
+}
+
+static int grow(void *array, size_t n, size_t size)
+{
+    void *old, *grown;
+
+    memcpy(&old, array, sizeof(old));
+    grown = reallocarray(old, n, size);
+    if (!grown)
+        return -ENOMEM;
+    memcpy(array, &grown, sizeof(grown));
+    return 0;
+}
+
+int ft_shipment_fit(struct ft_shipment *s, const struct ft_pace *pace)
+{
+    const size_t items = pace->rows_max, rows = pace->rows_max + FT_METRICS_SAMPLES_MAX;
+    int r = 0;
+
+    s->encoded = false;
+    if (items <= s->items_max)
+        return 0;
+    r = grow(&s->items, items, sizeof(*s->items));
+    if (r == 0)
+        r = grow(&s->rows, rows, sizeof(*s->rows));
+    if (r == 0)
+        r = grow(&s->answer.items, rows, sizeof(*s->answer.items));
+    if (r < 0)
+        return r;
+    s->items_max = items;
+    s->rows_max = rows;
     return 0;
 }
 
@@ -51,11 +80,11 @@ struct ft_shipment *ft_shipment_unref(struct ft_shipment *s)
     return NULL;
 }
 
-void ft_shipment_add(struct ft_shipment *s, struct ft_batch *batch, rn_time since)
+void ft_shipment_add(struct ft_shipment *s, struct ft_batch *batch, rn_time since, bool required)
 {
     rn_assert(s->n_items < s->items_max && s->n_rows + batch->count <= s->rows_max);
-    s->items[s->n_items++] =
-        (struct ft_shipment_item){.batch = batch, .since = since, .left = batch->count};
+    s->items[s->n_items++] = (struct ft_shipment_item){
+        .batch = batch, .since = since, .left = batch->count, .required = required};
     for (uint32_t i = 0; i < batch->count; i++)
         s->rows[s->n_rows++] = (struct ft_row){.batch = batch, .sample = &batch->samples[i]};
     s->bytes += batch->bytes;
@@ -125,7 +154,7 @@ static void items_remove_empty(struct ft_shipment *s, ft_item_decided_fn *decide
 
     for (size_t i = 0; i < s->n_items; i++) {
         if (s->items[i].left == 0)
-            decided(arg, s->items[i].batch);
+            decided(arg, &s->items[i]);
         else
             s->items[kept++] = s->items[i];
     }

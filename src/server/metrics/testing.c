@@ -113,11 +113,23 @@ static int fake_tend(void *arg, rn_time *ret_pause, struct ft_text_error *reterr
     return atomic_fetch_add(&f->tended, 1) % 2 ? -EIO : 0;
 }
 
+static bool same_fake(const void *a, const void *b)
+{
+    return *(struct fake *const *)a == *(struct fake *const *)b;
+}
+
+static const struct ft_option fake_options[] = {
+    FT_EXPORTER_OPTIONS(fake_settings, "fake", "false"),
+    {"fake", FT_CUSTOM, offsetof(struct fake_settings, fake), .same = same_fake},
+    {0},
+};
+
 const struct ft_exporter_type fake_type = {
     .name = "fake",
     .summary = "for tests",
     .size = sizeof(struct fake_settings),
     .settings_size = sizeof(struct fake_settings),
+    .options = fake_options,
     .pace = {.rows_max = 100,
              .bytes_max = 1 << 20,
              .age_max = RN_MS,
@@ -134,6 +146,7 @@ const struct ft_exporter_type fake_slow_type = {
     .summary = "for tests",
     .size = sizeof(struct fake_settings),
     .settings_size = sizeof(struct fake_settings),
+    .options = fake_options,
     .pace = {.rows_max = 7,
              .bytes_max = 1 << 20,
              .age_max = 10 * RN_S,
@@ -150,6 +163,7 @@ const struct ft_exporter_type fake_late_type = {
     .summary = "for tests",
     .size = sizeof(struct fake_settings),
     .settings_size = sizeof(struct fake_settings),
+    .options = fake_options,
     .pace = {.rows_max = 100,
              .bytes_max = 1 << 20,
              .age_max = RN_MS,

@@ -27,6 +27,8 @@
 #include <runnel/slice.h>
 #include <runnel/task.h>
 
+#include <rnet/conn.h>
+
 struct rnet_http;
 struct rnet_http_request;
 
@@ -36,6 +38,9 @@ enum rnet_http_route_flags {
     RNET_HTTP_TASK = 0,    /* the handler is a task and may wait */
     RNET_HTTP_ON_LOOP = 1, /* the handler is a callback of the loop: it must not wait */
     RNET_HTTP_STREAM = 2,  /* a task that may answer piece by piece; it never leaves its worker */
+    /* With STREAM: the answer goes on until the client leaves. So reading goes on too, and the
+     * client's end, even of its own direction alone, ends the request: the handler is cancelled. */
+    RNET_HTTP_ENDLESS = 4,
 };
 
 /* A pattern is literal segments and {parameters}, each one whole segment: "/api/v1/agents/{uid}".
@@ -163,6 +168,26 @@ RN_API int rnet_http_stream(struct rnet_http_request *req, unsigned status,
  * the whole. 0, -EPIPE (the connection has gone), -ETIMEDOUT, -ECANCELED, -ENOMEM. */
 RN_API int rnet_http_stream_write(struct rnet_http_request *req, struct rn_slice bytes,
                                   rn_time deadline);
+/* What remains of such an answer cannot be made: as after an error the connection is cut. Before its
+ * beginning nothing happens. */
+RN_API void rnet_http_stream_fail(struct rnet_http_request *req);
+
+/* The same without waiting. 0; 1: better rnet_http_stream_wait() while rnet_http_stream_is_behind();
+ * -EPIPE, -ENOMEM. */
+RN_API int rnet_http_stream_push(struct rnet_http_request *req, struct rn_slice bytes);
+/* Has the client so much still to take that more should wait? */
+RN_API bool rnet_http_stream_is_behind(const struct rnet_http_request *req);
+
+/* Wait, between two pieces, for rnet_http_wake(), or for a client that was behind to catch up; it may
+ * also come back for nothing. Suspends. 0, -ETIMEDOUT (nothing is broken by that), -EPIPE,
+ * -ECANCELED. */
+RN_API int rnet_http_stream_wait(struct rnet_http_request *req, rn_time deadline);
+
+/* The connection's name. */
+RN_API struct rnet_conn rnet_http_conn(const struct rnet_http_request *req);
+/* Wake the handler that waits, or will wait next, in rnet_http_stream_wait(). From any thread, also
+ * when the request or the connection has gone. 0, -ENOMEM, -ESHUTDOWN. */
+RN_API int rnet_http_wake(struct rnet_conn conn);
 
 /* "Not Found", or "Unknown". */
 RN_API const char *rnet_http_reason(unsigned status);

@@ -26,6 +26,8 @@ struct rnet_codec {
     /* The first frame of `in`. Returns the bytes it takes, its frame being a part of them; 0:
      * incomplete; -EMSGSIZE (the payload is larger than frame_max), -EBADMSG. */
     ssize_t (*next)(struct rn_slice in, size_t frame_max, struct rn_slice *ret_frame);
+    /* The length that the incomplete frame in `in` announces; 0: not told yet. NULL: never told. */
+    size_t (*announced)(struct rn_slice in);
 };
 /* A 4-byte big-endian length, then that many bytes. Zero length is a frame. */
 RN_API extern const struct rnet_codec rnet_codec_length_prefixed;
@@ -63,8 +65,8 @@ struct rnet_server_options {
     struct rnet_limits         limits;          /* output and flush; input follows from frame_max */
 
     rn_time first_ns; /* from the accept to the first whole frame; 0: 10 s; RN_FOREVER: none */
-    rn_time frame_ns;         /* from a frame's first byte to its last ... ; 0: 5 s */
-    rn_time frame_ns_per_256k; /* ... and this for each 256 KiB that came; 0: 1 s */
+    rn_time frame_ns;          /* from a later frame's first byte to its last ... ; 0: 5 s */
+    rn_time frame_ns_per_256k; /* ... and this for each 256 KiB of its length; 0: 1 s */
 
     /* As in listener.h. */
     void (*on_lost)(void *arg, const char *name, const char *address, const char *why);

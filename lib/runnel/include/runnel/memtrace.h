@@ -6,6 +6,9 @@
  * One line on stderr per pool and turn in which it grew or was trimmed, so a burst is one line. Costs a
  * load per change while it is off.
  *
+ * With RN_DEBUG=trim=1 the pools keep nothing warm: a stack loses its pages and a buffer is freed
+ * whenever it is given back. Whoever still used one of them would not get away with it.
+ *
  * Unless said otherwise:
  * Suspends: no.
  * Owner:    the pool, whose memory the record lies in.
@@ -26,3 +29,8 @@ struct rn_memtrace {
 /* Items came from the system, or went back to it. */
 RN_API void rn_memtrace_grown(struct rn_memtrace *trace, uint64_t n);
 RN_API void rn_memtrace_trimmed(struct rn_memtrace *trace, uint64_t n);
+
+/* RN_DEBUG=trim=1: does a pool have to give back at once what it could keep?
+ * Returns: so or not.
+ * From:    anywhere. */
+RN_API bool rn_memtrace_trims(void);

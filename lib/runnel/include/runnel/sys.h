@@ -44,6 +44,8 @@ RN_API const char *rn_sys_name(enum rn_syscall call);
 RN_API const char *rn_sys_kernel_name(enum rn_syscall call);
 /* The counts so far, of all threads. */
 RN_API void rn_sys_counts(struct rn_sys_count ret_counts[RN_SYS_MAX]);
+/* The same without the calling thread: for one that looks, and does not want to see itself. */
+RN_API void rn_sys_counts_of_others(struct rn_sys_count ret_counts[RN_SYS_MAX]);
 
 /* Let `call` fail with -error: `times` times from now on (< 0: always, 0: off), on every thread. For tests. */
 RN_API void rn_fault_set(enum rn_syscall call, int error, int64_t times);

@@ -112,7 +112,13 @@ struct ft_option {
     /* FT_CUSTOM: fill the field from the text; strings that stay are made by ft_yaml_strdup(). On
      * error < 0 and `why` says what and what to do, without the place. */
     int (*parse)(struct ft_yaml *y, const char *text, void *field, struct ft_text_error *why);
+    /* FT_CUSTOM: do two fields say the same? */
+    bool (*same)(const void *a, const void *b);
 };
+
+/* For `same`: fields that are a const char * (NULL is a value), and an int64_t. */
+bool ft_option_same_text(const void *a, const void *b);
+bool ft_option_same_int(const void *a, const void *b);
 
 /* Read a file into `value` (size bytes; zeroed and filled with defaults first).
  *
@@ -127,7 +133,10 @@ int ft_yaml_read_file(const char *path, const struct ft_option *table, void *val
 int ft_yaml_read_text(const char *name, const char *text, size_t len, const struct ft_option *table,
                       void *value, size_t size, struct ft_yaml **ret_yaml,
                       struct ft_text_error *reterr);
-struct ft_yaml *ft_yaml_free(struct ft_yaml *y); /* NULL is fine; returns NULL */
+/* What was read is shared by who takes references: it does not change. Free lets go of one. From
+ * any thread; NULL is fine. */
+struct ft_yaml *ft_yaml_ref(struct ft_yaml *y);
+struct ft_yaml *ft_yaml_free(struct ft_yaml *y); /* returns NULL */
 static inline void ft_yaml_freep(struct ft_yaml **y)
 {
     (void)ft_yaml_free(*y);
@@ -145,3 +154,13 @@ char *ft_yaml_strdup(struct ft_yaml *y, const char *text);
 const char *ft_yaml_path(struct ft_yaml *y, const char *path);
 /* The folder of the file: "." or a path without a slash at its end. */
 const char *ft_yaml_dir(const struct ft_yaml *y);
+
+/* ---- two values that the same table has read ---- */
+
+/* Do they say the same? Where it stands in the files does not count. */
+bool ft_options_equal(const struct ft_option *table, const void *a, const void *b);
+/* Tell every option that differs by its whole name, "agents.heartbeat". A list of mappings is one
+ * option. */
+typedef void ft_option_differs_fn(void *arg, const char *name);
+void ft_options_diff(const struct ft_option *table, const void *a, const void *b,
+                     ft_option_differs_fn *differs, void *arg);
