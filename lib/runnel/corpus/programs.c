@@ -102,7 +102,7 @@ const struct program programs[] = {
      "ded"},
     {"Kubernetes70277", "the poller waits for its own end", NULL,
      "[?d^,!t] @ k>e | ?t ?t k<t k>d ?e", "dd"},
-    {"Moby25384", "waits for all within the loop", NULL, "&1 ?w ?w &2 ?w ?w W | ~!w | ~!w", "dew"},
+    {"Moby25348", "waits for all within the loop", NULL, "&1 ?w ?w &2 ?w ?w W | ~!w | ~!w", "dew"},
     {"Syncthing5795", "the dispatcher closes itself", NULL, "[?i] k>l ?l | !i k<l k>x ?x", "dd"},
     {"Istio17860", "status of an agent that has left the loop", NULL, "!s !s !e | ?s k<s ?e", "dd"},
     {"Kubernetes11298", "the signal waits for the lock of the waiter", NULL,
