@@ -5,7 +5,7 @@ PYTHON := /usr/bin/python3
 SUITE = { tools/build $(1) $(2) || { echo "the build failed: see above" >&2; echo "0 passed, 1 failed, 0 skipped"; exit 1; }; } && \
 	$(PYTHON) tools/test $(1)
 
-.PHONY: all deps build run test bench leak-corpus asan tsan help
+.PHONY: all deps build run test bench leak-corpus sim-long asan tsan help
 all: build
 
 deps:   ## install what is missing from Debian's packages
@@ -29,6 +29,9 @@ bench-%: build
 
 leak-corpus: build   ## leaks found, missed and called without reason, beside Go's own profile
 	@$(PYTHON) tools/leak-corpus $(BUILD)
+
+sim-long: build   ## a million random programs against the model of channels; make test runs 20,000
+	@$(BUILD)/lib/runnel/runnel-random 1000000
 
 asan: deps   ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(call SUITE,build/asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)
