@@ -492,7 +492,7 @@ void program_shrink(struct random_program *p, enum fault fault)
             memmove(less.steps + at, less.steps + at + size,
                     (p->n - at - size) * sizeof(less.steps[0]));
             less.n -= size;
-            if (program_try(&less, fault, NULL)) {
+            if (program_fails(&less, fault)) {
                 *p = less;
                 smaller = true;
             } else {

@@ -124,6 +124,7 @@ struct program_counts {
 /* Run it. NULL, or what went wrong (static text). `ret_counts` may be NULL. */
 const char *program_try(const struct random_program *p, enum fault fault,
                         struct program_counts *ret_counts);
-/* Leave out steps as long as it still fails. */
+/* Leave out steps as long as it still fails, by program_fails(), which the caller provides. */
+bool program_fails(const struct random_program *p, enum fault fault);
 void program_shrink(struct random_program *p, enum fault fault);
 void program_print(const struct random_program *p);
