@@ -211,6 +211,8 @@ const struct program programs[] = {
     {NULL, "who waits for a scope whose child is slow", NULL, "&1 W | ~&2 W | ~z500", "eee"},
     {NULL, "an empty scope", NULL, "&1 W W | ~", "ee"},
     {NULL, "a receiver closed by hand before the wait", NULL, "k<c <c z500 | !c z1 @", "ee"},
+    {NULL, "a long queue before a slow sender", NULL, "60:?c @ | z20 !c @", "ww"},
+    {NULL, "more than a hundred before a slow receiver", NULL, "120:!c zF | z7 ?c @", "ww"},
     {NULL, "retries until the other side is up", NULL, "[!c,5] z5 @ | z200 *c", "ww"},
 };
 
