@@ -5,7 +5,7 @@ PYTHON := /usr/bin/python3
 SUITE = { tools/build $(1) $(2) || { echo "the build failed: see above" >&2; echo "0 passed, 1 failed, 0 skipped"; exit 1; }; } && \
 	$(PYTHON) tools/test $(1)
 
-.PHONY: all deps build run test bench asan tsan help
+.PHONY: all deps build run test bench leak-corpus sim-long asan tsan help
 all: build
 
 deps:   ## install what is missing from Debian's packages
@@ -27,6 +27,12 @@ bench: build   ## measure against goals and peers; make bench-NAME measures one 
 bench-%: build
 	@$(PYTHON) bench/$*.py $(BUILD)
 
+leak-corpus: build   ## leaks found, missed and called without reason, beside Go's own profile
+	@$(PYTHON) tools/leak-corpus $(BUILD)
+
+sim-long: build   ## a million random programs against the model of channels; make test runs 20,000
+	@$(BUILD)/lib/runnel/runnel-random 1000000
+
 asan: deps   ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(call SUITE,build/asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false)
 
@@ -34,6 +40,6 @@ tsan: deps   ## the same tests under ThreadSanitizer (clang)
 	@export CC=clang-14; $(call SUITE,build/tsan,-Db_sanitize=thread -Db_lundef=false)
 
 help:   ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 comma := ,

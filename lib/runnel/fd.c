@@ -222,6 +222,7 @@ static void unregister(struct rn_runtime *rt, struct rn__fd *f, bool number_is_o
 
 void rn__fd_last_out(struct rn_runtime *rt, struct rn__fd *f)
 {
+    rn__san_acquire(f);
     (void)rn_sys_close(f->number);
     if (f->flags & RN__FD_QUEUED)
         f->number = -1; /* rn__loop_ready_run() frees it */

@@ -56,6 +56,7 @@ static void leave(struct rn__fd *f, unsigned dir)
 {
     uint64_t v = atomic_load(&f->word);
 
+    rn__san_release(f); /* what was done with the number comes before its close */
     while (!atomic_compare_exchange_weak(&f->word, &v, (v & ~(uint64_t)dir_bit(dir)) - 1))
         ;
     if (v & RN__FD_CLOSING && (v & RN__FD_REFS) == 1)

@@ -2,7 +2,7 @@
  * site.
  *
  * Of the dead it tells the chain of one of them: what it waits for, who holds that, what the holder
- * waits for, until somebody waits for itself or for the first. Of suspects it tells who holds what
+ * waits for, until somebody waits for itself or for one that was named before. Of suspects it tells who holds what
  * they wait for, when that was used last, and how the group has grown since the check before.
  */
 #include "leak_internal.h"
@@ -77,16 +77,21 @@ static const struct rn__leak_task *chain_step(const struct rn__leak_pass *p,
     return NULL;
 }
 
+/* Ends at the first task that was named before: the chain goes round from there. */
 static void chain_print(const struct rn__leak_pass *p, const struct rn__leak_task *t, FILE *out)
 {
-    const struct rn__leak_task *first = t;
+    const struct rn__leak_task *named[CHAIN_MAX];
 
     for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
         const struct rn__leak_task *next = chain_step(p, t, out);
+        bool again = false;
         if (!next)
             return;
         fprintf(out, " task %u \"%s\"", (unsigned)(next - p->tasks), next->name ? next->name : "");
-        if (next == t || next == first) {
+        named[depth] = t;
+        for (unsigned i = 0; i <= depth; i++)
+            again |= named[i] == next;
+        if (again) {
             fprintf(out, next == t ? " itself" : " again");
             return;
         }
