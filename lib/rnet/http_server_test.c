@@ -87,9 +87,11 @@ static _Atomic int pieces_result;
 
 static long query_number(struct rnet_http_request *req, const char *name)
 {
-    struct rn_slice s = rnet_http_query(req, name);
+    struct rn_slice s = rnet_http_query(req, name); /* without a NUL */
+    char text[32];
 
-    return s.data ? strtol((const char *)s.data, NULL, 10) : 0;
+    snprintf(text, sizeof(text), "%.*s", (int)s.len, s.data ? (const char *)s.data : "");
+    return strtol(text, NULL, 10);
 }
 
 static void pieces(void *arg, struct rnet_http_request *req)
