@@ -45,7 +45,8 @@ const char *ft_event_type_name(enum ft_event_type t);
     X(config, version)  /* a new one: name, version, hash */                                       \
     X(config, group)    /* a group was made or changed: name; text, version: what it runs */       \
     X(config, group_deleted) /* name */                                                            \
-    X(exporter, state)       /* name, state: enum ft_lane_state, text: the last error */
+    X(exporter, state)       /* name, state: enum ft_lane_state, text: the last error */           \
+    X(exporter, removed)     /* a reload's, and it has drained: name */
 enum ft_event_change {
 #define X(type, name) FT_EVENT_##type##_##name,
     FT_EVENT_CHANGES(X)

@@ -93,6 +93,9 @@ static json_t *json_event(const struct ft_api *api, const struct ft_event *e)
         ft_json_set(&j, RN_SLICE_LITERAL("state"), json_string(ft_lane_state_name(e->state)));
         ft_json_set(&j, RN_SLICE_LITERAL("last_error"), json_name(e->text));
         break;
+    case FT_EVENT_exporter_removed:
+        ft_json_set(&j, RN_SLICE_LITERAL("exporter"), ft_json_slice(e->name));
+        break;
     default: /* agent's */
         set_agent(&j, e);
         ft_json_set(&j, RN_SLICE_LITERAL("status"), json_string(ft_liveness_name(e->state)));

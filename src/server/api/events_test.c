@@ -333,6 +333,11 @@ TASK_TEST(only_the_types_that_were_asked_for_are_sent_and_a_reset_in_any_case)
     STREQ(text_of(&both, "exporter"), "db");
     STREQ(text_of(&both, "state"), "holding");
     STREQ(text_of(&both, "last_error"), "no table");
+    ft_events_publish(b.events, &(struct ft_event){.change = FT_EVENT_exporter_removed,
+                                                   .name = RN_SLICE_LITERAL("db")});
+    expect(&both, "exporter", "removed");
+    STREQ(text_of(&both, "exporter"), "db");
+    EQ(json_object_size(both.data), 3);
 }
 
 TASK_TEST(types_that_nobody_knows_are_refused)

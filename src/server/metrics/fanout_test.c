@@ -9,6 +9,8 @@
 #include <runnel/loop.h>
 #include <runnel/runtime.h>
 
+#include "events.h"
+
 struct fixture {
     struct fake fakes[2];
     struct fake_settings settings[2];
@@ -837,5 +839,58 @@ TASK_TEST(exporters_change_while_samples_flow_and_every_batch_is_decided_once)
     }
     TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
     TASK_UNTIL(atomic_load(&x->decided) == 60 * 20);
+    finish(x);
+}
+
+/* What the events say of exporter `name`: its states, and "removed". */
+static void told_of(struct ft_events *e, const char *name, char *ret, size_t size)
+{
+    struct ft_event_copy copy;
+    size_t place, len = 0;
+
+    ret[0] = '\0';
+    OK(ft_events_join(e, RNET_CONN_NONE, &place));
+    for (uint64_t i = 1; i <= ft_events_last(e); i++) {
+        EQ(ft_events_read(e, place, i, &copy), 1);
+        if (rn_slice_eq_str(copy.event.name, name))
+            len += (size_t)snprintf(ret + len, size - len, " %s",
+                                    copy.event.change == FT_EVENT_exporter_removed
+                                        ? "removed"
+                                        : ft_lane_state_name(copy.event.state));
+    }
+    ft_events_leave(e, place);
+}
+
+static bool was_told(struct ft_events *e, const char *name, const char *what)
+{
+    char told[256];
+
+    told_of(e, name, told, sizeof(told));
+    return strcmp(told, what) == 0;
+}
+
+TASK_TEST(who_follows_events_learns_that_a_reload_changed_added_and_removed_exporters)
+{
+    CLEANUP(ft_events_freep) struct ft_events *events = NULL;
+    struct fixture *x = fixture_new(2);
+    struct fake_settings settings = x->settings[0];
+    struct ft_exporter_spec changed = {.type = &fake_slow_type, .settings = &settings};
+    struct ft_text_list news;
+
+    OK(ft_events_new(NULL, &events));
+    x->options.events = events;
+    x->options.n = 1;
+    start(x);
+    TASK_UNTIL(was_told(events, "a", " ok"));
+    OK(change_to(x, &changed, 1, RN_S, &news));
+    TASK_UNTIL(was_told(events, "a", " ok starting ok"));
+    OK(change_to(x, x->specs + 1, 1, 20 * RN_S, &news));
+    TASK_UNTIL(was_told(events, "b", " ok"));
+    TASK_UNTIL(was_told(events, "a", " ok starting ok removed"));
+    EQ(ft_fanout_count(x->fanout), 1); /* who is told looks, and does not see it any more */
+    OK(change_to(x, x->specs, 2, RN_S, &news));
+    STREQ(news.text, "added a");
+    TASK_UNTIL(was_told(events, "a", " ok starting ok removed ok"));
+    x->options.n = 2;
     finish(x);
 }
