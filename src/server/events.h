@@ -116,6 +116,8 @@ void ft_events_leave(struct ft_events *e, size_t place);
  * (rnet_http_wake()); -ESTALE: it is gone; -ESHUTDOWN: it will not happen. */
 int ft_events_read(struct ft_events *e, size_t place, uint64_t number, struct ft_event_copy *ret);
 
+/* Wake all followers: there is something else to look at. */
+void ft_events_rouse(struct ft_events *e);
 /* No more followers: wakes all, who get -ESHUTDOWN once they have read what there is. */
 void ft_events_end(struct ft_events *e);
 bool ft_events_ended(const struct ft_events *e);

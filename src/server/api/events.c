@@ -185,13 +185,15 @@ static int say_alive(struct follower *f)
 
 /* ---- following ---- */
 
-/* All that has happened. 0, or < 0: it is over. */
+/* All that has happened. 0, or < 0: it is over; -EACCES: the token is not valid any more. */
 static int catch_up(struct follower *f)
 {
     struct ft_event_copy copy;
     int r = 0;
 
     while (r >= 0) {
+        if (!ft_api_admits(f->api, f->req)) /* asked each time: saying an event may have waited */
+            return -EACCES;
         r = ft_events_read(f->api->o.events, f->place, f->next, &copy);
         if (r == 0)
             return 0;

@@ -380,6 +380,27 @@ TASK_TEST(a_sign_of_life_comes_when_nothing_happens_and_carries_the_id_over_what
 
 /* ---- clients ---- */
 
+TASK_TEST(a_token_that_does_not_count_any_more_ends_the_streams_that_came_with_it)
+{
+    static const char other[] = "ffffffffffffffffffffffffffffffff";
+    CLEANUP(bench_close) struct bench b;
+
+    bench_open_with(&b, NULL, 3600 * RN_S); /* nothing but the change wakes it */
+    TAIL(t, &b, "", NULL);
+    publish_agents(&b, 1);
+    expect(&t, "agent", "connected");
+    ft_api_set_token(b.api, TOKEN); /* the same again is none */
+    publish_agents(&b, 1);
+    expect(&t, "agent", "connected");
+    ft_api_set_token(b.api, other);
+    publish_agents(&b, 1);
+    TRUE(!tail_block(&t));
+    struct tail again;
+    tail_ask(&again, &b, "", t.id);
+    EQ(tail_refused(&again), 401);
+    tail_close(&again);
+}
+
 TASK_TEST(a_client_too_many_is_refused_until_another_leaves)
 {
     CLEANUP(bench_close) struct bench b;
