@@ -2,6 +2,7 @@
  * reject and go. */
 #include "metrics/testing.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include <base/list.h>
@@ -839,6 +840,87 @@ TASK_TEST(exporters_change_while_samples_flow_and_every_batch_is_decided_once)
     }
     TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
     TASK_UNTIL(atomic_load(&x->decided) == 60 * 20);
+    finish(x);
+}
+
+struct load {
+    struct fixture *x;
+    _Atomic bool over;
+    _Atomic uint64_t offered; /* batches */
+};
+
+static void load_offer(struct load *l)
+{
+    CLEANUP(ft_batch_unrefp) struct ft_batch *b = NULL;
+    const struct ft_uuid id = fake_uuid(1);
+    const uint64_t seq = 1 + 2 * (atomic_fetch_add(&l->offered, 1) % (FAKE_SEQ_MAX / 4));
+    const struct ft_sample samples[] = {fake_sample(seq), fake_sample(seq + 1)};
+
+    OK(ft_batch_new_from(&id, &id, samples, 2, &b));
+    ft_fanout_offer(l->x->fanout, b);
+}
+
+static int load_offers(void *arg)
+{
+    struct load *l = arg;
+
+    while (!atomic_load(&l->over)) {
+        for (unsigned i = 0; i < 8; i++)
+            load_offer(l);
+        OK(rn_yield());
+    }
+    return 0;
+}
+
+/* As the debug window does: from a thread of another runtime. */
+static void *load_looks(void *arg)
+{
+    struct load *l = arg;
+
+    while (!atomic_load(&l->over)) {
+        CLEANUP(rnet_metrics_freep) struct rnet_metrics *m = NULL;
+
+        OK(rnet_metrics_new(&m));
+        ft_fanout_collect(l->x->fanout, m);
+    }
+    return NULL;
+}
+
+TASK_TEST(exporters_change_under_load_while_another_thread_looks_at_their_books)
+{
+    CLEANUP(ft_events_freep) struct ft_events *events = NULL;
+    struct fixture *x = fixture_new(2);
+    struct load load = {.x = x};
+    struct ft_text_list news;
+    struct rn_scope scope;
+    pthread_t looks;
+    unsigned changes = 0;
+
+    test_heap_allow(1024 * 1024);
+    OK(ft_events_new(NULL, &events));
+    x->options.events = events;
+    start(x);
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    for (int i = 0; i < 3; i++)
+        OK(rn_go(scope, load_offers, &load, NULL, 0));
+    EQ(pthread_create(&looks, NULL, load_looks, &load), 0);
+    for (unsigned round = 0; round < 300; round++) {
+        const size_t n = round % 5 ? 1 + round % 2 : 0;
+
+        x->specs[0].type = round % 3 ? &fake_type : &fake_slow_type;
+        int r = change_to(x, x->specs + (n == 1 ? round % 4 / 2 : 0), n, 20 * RN_S, &news);
+        TRUE(r == 0 || r == -EBUSY);
+        changes += r == 0;
+        OK(rn_sleep(rn_after(RN_MS / 2)));
+    }
+    GT(changes, 10);
+    atomic_store(&load.over, true);
+    EQ(pthread_join(looks, NULL), 0);
+    OK(rn_scope_wait(scope));
+    OK(rn_scope_close(scope));
+    x->specs[0].type = &fake_type;
+    TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
+    TASK_UNTIL(atomic_load(&x->decided) == atomic_load(&load.offered));
     finish(x);
 }
 
