@@ -782,6 +782,28 @@ TASK_TEST(an_exporter_that_is_removed_drains_and_then_is_not_shown_any_more)
     finish(x);
 }
 
+TASK_TEST(a_removed_exporter_that_cannot_be_opened_does_not_drain_when_it_has_nothing)
+{
+    struct fixture *x = fixture_new(2);
+    struct ft_text_list news;
+
+    atomic_store(&x->fakes[1].shut, true);
+    start(x);
+    TASK_UNTIL(info_of(x, 1).state != FT_LANE_starting);
+    OK(change_to(x, x->specs, 1, 3600 * RN_S, &news));
+    STREQ(news.text, "removed b");
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    OK(change_to(x, x->specs, 2, RN_S, &news)); /* and may come again */
+    fake_offer(x->fanout, 1, 3);
+    OK(change_to(x, x->specs, 1, 3600 * RN_S, &news));
+    TASK_UNTIL(info_of(x, 1).last_error.text[0]);
+    EQ(fake_column(x->fanout, 1, FT_COLUMN_queued), 3); /* now it has something, so it tries */
+    atomic_store(&x->fakes[1].shut, false);
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    EQ(atomic_load(&x->fakes[1].stored), 3);
+    finish(x);
+}
+
 TASK_TEST(what_a_removed_required_exporter_could_not_send_in_time_is_decided)
 {
     struct fixture *x = fixture_new(2);

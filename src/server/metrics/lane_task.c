@@ -184,7 +184,14 @@ static void outlet_change(struct ft_lane *l)
         lane_publish(l, FT_LANE_starting, "");
 }
 
-/* Until the exporter that we shall have is open. 0, -ECANCELED. */
+static bool lane_is_empty(const struct ft_lane *l)
+{
+    return l->shipment->n_items == 0 &&
+           atomic_load_explicit(&l->queued_batches, memory_order_relaxed) == 0;
+}
+
+/* Until the exporter that we shall have is open. 0; -EPIPE: stop was said, and there is nothing to
+ * open it for; -ECANCELED. */
 static int lane_ready(struct ft_lane *l)
 {
     struct ft_text_error why = {0};
@@ -194,6 +201,8 @@ static int lane_ready(struct ft_lane *l)
         outlet_change(l);
         if (l->opened)
             return 0;
+        if (l->stopping && lane_is_empty(l))
+            return -EPIPE;
         r = ft_outlet_open(l->outlet, &why);
         if (r == 0) {
             l->opened = true;
