@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -73,6 +74,30 @@ TASK_TEST(several_addresses_serve_one_listener)
     OK(rnet_dial(rnet_listener_address(ln, 1), SOON, &b));
     TASK_UNTIL(rnet_listener_connections(ln) == 2);
     EQ(rnet_listener_address(ln, 2), NULL);
+}
+
+/* A host that vanishes cannot be made here: that both ends ask for it is what can be seen. */
+TASK_TEST(connections_are_given_up_two_minutes_after_the_last_acknowledgement)
+{
+    struct probe p = {0};
+    CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
+    CLEANUP(rnet_stream_closep) __attribute__((unused)) struct rnet_stream *s = probe_dial(ln);
+    unsigned found = 0;
+
+    TASK_UNTIL(p.opened == 1);
+    for (int number = 0; number < 256; number++) {
+        struct sockaddr_storage peer;
+        socklen_t peer_len = sizeof(peer), len = sizeof(int);
+        int ms = 0;
+
+        if (getpeername(number, (struct sockaddr *)(void *)&peer, &peer_len) < 0 ||
+            peer.ss_family != AF_INET)
+            continue;
+        EQ(getsockopt(number, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+        EQ(ms, 120 * 1000);
+        found++;
+    }
+    EQ(found, 2);
 }
 
 TASK_TEST(an_address_in_use_is_named)
@@ -188,8 +213,7 @@ TASK_TEST(without_descriptors_a_listener_pauses_and_goes_on_after_our_next_close
     struct probe p = {.act = probe_echo};
     CLEANUP(rnet_listener_closep) struct rnet_listener *ln = probe_listen(&p);
     CLEANUP(rnet_stream_closep)
-    __attribute__((unused)) struct rnet_stream *first = probe_dial(ln),
-                                               *second = NULL;
+    __attribute__((unused)) struct rnet_stream *first = probe_dial(ln), *second = NULL;
     struct rlimit limit;
     struct rnet_listener_info info;
     int taken[64];
@@ -264,7 +288,7 @@ TASK_TEST(over_the_bound_of_connections_the_newest_is_closed)
 /* ---- the vanished listener ---- */
 
 struct loss {
-    unsigned    n;
+    unsigned n;
     const char *why;
 };
 

@@ -17,6 +17,11 @@
  * socket has it before bind() makes the file, so there is no moment when more may. */
 #define UNIX_MODE 0660
 
+/* A peer that has vanished is given up after two minutes, whether the connection is idle (by
+ * keepalive, below: 60 s and 6 times 10 s) or has something to say that nobody acknowledges, when the
+ * kernel would go on for a quarter of an hour. */
+#define PEER_GONE_MS (2 * 60 * 1000)
+
 static int option(int number, int level, int name, int value)
 {
     return rn_sys_setsockopt(number, level, name, &value, sizeof(value));
@@ -33,7 +38,8 @@ int rnet__socket_options(int number, int family)
         (r = option(number, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
         (r = option(number, IPPROTO_TCP, TCP_KEEPIDLE, 60)) < 0 ||
         (r = option(number, IPPROTO_TCP, TCP_KEEPINTVL, 10)) < 0 ||
-        (r = option(number, IPPROTO_TCP, TCP_KEEPCNT, 6)) < 0)
+        (r = option(number, IPPROTO_TCP, TCP_KEEPCNT, 6)) < 0 ||
+        (r = option(number, IPPROTO_TCP, TCP_USER_TIMEOUT, PEER_GONE_MS)) < 0)
         return r;
     return 0;
 }

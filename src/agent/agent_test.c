@@ -2,8 +2,10 @@
  * program that is killed at every step. */
 #include "agent.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,10 @@
 #include <base/log.h>
 #include <model/attrs.h>
 #include <proto/names.h>
+#include <runnel/blocking.h>
 #include <runnel/signal.h>
 
+#include "compose.h"
 #include "fault.h"
 #include "testing.h"
 
@@ -76,6 +80,7 @@ static void world_open(struct world *w)
     (void)sigaddset(&set, SIGCHLD);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
     OK(rn_signals_block(&set));
     log_setup(LOG_TEXT, LOG_ERROR);
     fake_server_open(&w->server);
@@ -336,6 +341,104 @@ TASK_TEST(a_stop_says_goodbye)
     while (!last(&w)->agent_disconnect);
     EQ(fake_server_read(&w.server), 0);
     fake_server_hang_up(&w.server);
+    world_close(&w);
+}
+
+/* ---- a reload while something else is under way ---- */
+
+/* Keep the thread of the files busy until told. */
+struct hold {
+    struct ft_agent *agent;
+    sem_t gate;
+    _Atomic bool holds;
+};
+
+static int hold_job(void *arg)
+{
+    struct hold *h = arg;
+
+    atomic_store(&h->holds, true);
+    while (sem_wait(&h->gate) < 0)
+        ;
+    return 0;
+}
+
+static int hold_task(void *arg)
+{
+    struct hold *h = arg;
+
+    return rn_blocking(h->agent->files, hold_job, h);
+}
+
+struct composing {
+    struct ft_agent *agent;
+    struct ft_buf frame;
+    _Atomic bool begun;
+    int result;
+};
+
+static int composing_task(void *arg)
+{
+    static const struct ft_message_plan plan = {.parts = FT_PART_EFFECTIVE};
+    struct composing *c = arg;
+
+    ft_enter(&c->agent->monitor);
+    atomic_store(&c->begun, true);
+    c->result = ft_compose(c->agent, &plan, &c->frame);
+    ft_leave(&c->agent->monitor);
+    return 0;
+}
+
+static void reload_begin(struct world *w, const char *label)
+{
+    char text[1024], labels[64];
+
+    (void)snprintf(text, sizeof(text), file_text, rnet_acceptor_address(w->server.acceptor));
+    (void)snprintf(labels, sizeof(labels), "{env: %s}", label);
+    char *at = strstr(text, "{env: dev}"), *rest = strdup(at + strlen("{env: dev}"));
+    (void)snprintf(at, sizeof(text) - (size_t)(at - text), "%s%s", labels, rest);
+    free(rest);
+    testing_write(testing_path("@/agent.yaml"), testing_path(text));
+    (void)FT_INSIDE(&w->agent->monitor, w->agent->reload.asked = true); /* its end is seen below */
+    EQ(kill(getpid(), SIGHUP), 0);
+    TASK_UNTIL(!FT_INSIDE(&w->agent->monitor, w->agent->reload.asked));
+}
+
+/* The settings in force are not those any more. */
+static bool is_exchanged(struct world *w, const struct ft_yaml *yaml)
+{
+    return FT_INSIDE(&w->agent->monitor, w->agent->settings->yaml != yaml);
+}
+
+TASK_TEST(what_is_effective_is_told_by_the_settings_that_a_reload_has_just_replaced)
+{
+    const struct rn_task_options options = {.name = "composing", .stack = RN_STACK_256K};
+    struct rn_scope scope;
+    struct world w;
+
+    world_open(&w);
+    testing_write(testing_path("@/file"), "x");
+    reload_begin(&w, "first"); /* nobody else holds what this one brings */
+    TASK_UNTIL(is_exchanged(&w, w.settings.yaml));
+
+    struct hold h = {.agent = w.agent};
+    struct composing c = {.agent = w.agent, .frame = FT_BUF_INIT(65536)};
+    OK(sem_init(&h.gate, 0, 0));
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    OK(rn_go(scope, hold_task, &h, NULL, 0));
+    TASK_UNTIL(atomic_load(&h.holds));
+    const struct ft_yaml *first = FT_INSIDE(&w.agent->monitor, w.agent->settings->yaml);
+    reload_begin(&w, "second");
+    OK(rn_go_with(&options, scope, composing_task, &c, NULL, 0));
+    TASK_UNTIL(atomic_load(&c.begun));
+    OK(sem_post(&h.gate));
+    OK(rn_scope_wait(scope));
+    TASK_UNTIL(is_exchanged(&w, first));
+    OK(c.result);
+    TRUE(c.frame.len > 0);
+    ft_buf_fini(&c.frame);
+    OK(rn_scope_close(scope));
+    (void)sem_destroy(&h.gate);
     world_close(&w);
 }
 

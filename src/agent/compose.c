@@ -322,7 +322,6 @@ int ft_compose(struct ft_agent *a, const struct ft_message_plan *plan, struct ft
                                               they are when it leaves */
         ft_settings_share(a->settings, &effective.settings);
         r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, effective_job, &effective));
-        ft_settings_fini(&effective.settings);
     }
     if (r == 0)
         r = parts_add(a, plan->parts, &effective.effective, &arena, &msg);
@@ -338,5 +337,6 @@ int ft_compose(struct ft_agent *a, const struct ft_message_plan *plan, struct ft
     if (r == 0)
         a->report.sequence++;
     ft_effective_fini(&effective.effective);
+    ft_settings_fini(&effective.settings); /* last: the names of what was read lie in there */
     return r;
 }

@@ -346,6 +346,11 @@ int ft_events_read(struct ft_events *e, size_t place, uint64_t number, struct ft
     return r;
 }
 
+void ft_events_rouse(struct ft_events *e)
+{
+    wake(e, true);
+}
+
 void ft_events_end(struct ft_events *e)
 {
     atomic_store(&e->ended, true);

@@ -45,7 +45,8 @@ const char *ft_event_type_name(enum ft_event_type t);
     X(config, version)  /* a new one: name, version, hash */                                       \
     X(config, group)    /* a group was made or changed: name; text, version: what it runs */       \
     X(config, group_deleted) /* name */                                                            \
-    X(exporter, state)       /* name, state: enum ft_lane_state, text: the last error */
+    X(exporter, state)       /* name, state: enum ft_lane_state, text: the last error */           \
+    X(exporter, removed)     /* a reload's, and it has drained: name */
 enum ft_event_change {
 #define X(type, name) FT_EVENT_##type##_##name,
     FT_EVENT_CHANGES(X)
@@ -115,6 +116,8 @@ void ft_events_leave(struct ft_events *e, size_t place);
  * (rnet_http_wake()); -ESTALE: it is gone; -ESHUTDOWN: it will not happen. */
 int ft_events_read(struct ft_events *e, size_t place, uint64_t number, struct ft_event_copy *ret);
 
+/* Wake all followers: there is something else to look at. */
+void ft_events_rouse(struct ft_events *e);
 /* No more followers: wakes all, who get -ESHUTDOWN once they have read what there is. */
 void ft_events_end(struct ft_events *e);
 bool ft_events_ended(const struct ft_events *e);

@@ -65,6 +65,7 @@ static int candidate_read(struct ft_reload *r, struct candidate **ret, struct ft
     struct candidate *given = TAKE(c);
     int e = rn_blocking_owned(r->files, read_job, given, candidate_free, rn_after(READ_MAX));
     if (e < 0) {
+        r->left_hanging |= e == -ETIMEDOUT;
         ft_text_error_set(reterr, "the settings cannot be read: %s", strerror(-e));
         return e;
     }

@@ -28,6 +28,7 @@ struct ft_reload {
     /* the task that reloads */
     struct ft_settings current;
     char token[FT_TOKEN_SIZE]; /* in force */
+    bool left_hanging;         /* a job did not come back in time: its thread cannot be joined */
 
     /* who reloads writes, any thread reads */
     _Atomic rn_time apply_timeout;

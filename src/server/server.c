@@ -394,11 +394,11 @@ int ft_server_stop(struct ft_server *s)
     if (e < 0)
         log_error("agents could not be saved: the next start asks them for their full state",
                   LOG_ERR(e));
-    if (r == -ETIMEDOUT) {
-        /* An exporter's library call hangs, so its thread cannot be joined. What had to be kept is
-         * on disk. */
-        log_warn("an exporter hangs: leaving without it");
-        return r;
+    if (r == -ETIMEDOUT || s->reload.left_hanging) {
+        /* A call hangs, so its thread cannot be joined. What had to be kept is on disk. */
+        log_warn(r == -ETIMEDOUT ? "an exporter hangs: leaving without it"
+                                 : "a reading of the settings hangs: leaving without it");
+        return -ETIMEDOUT;
     }
     take_down(s);
     return 0;

@@ -20,5 +20,6 @@ int ft_server_wait(struct ft_server *s);
 
 /* Stop in order: accept nothing more, tell the agents, flush the lanes, save, close; within
  * stop_timeout, or at once on a second signal. Suspends. Returns 0, or -ETIMEDOUT when a
- * thread hangs in an exporter's call and the process has to leave by _exit(). */
+ * thread hangs in a call (an exporter's, a reading of the settings) and the process has to leave by
+ * _exit(). */
 int ft_server_stop(struct ft_server *s);

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 
 from fleet import Fleet, problem, tap
+from opamp import APPLIED, config_status
 from programs import build_folder, contains, equal, run, until
 
 ONE = b"level = one\n"
@@ -64,6 +65,17 @@ class WhatIsTold(tap.Tests):
                 equal((told["change"], told["status"]), ("status", "stale"))
             equal(s.metrics().sum("fettle_events_total", type="agent"), 2)
 
+    def test_that_an_agent_came_back_is_told_before_what_it_says_of_its_configuration(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            with s.peer() as p:
+                p.introduce()
+            pushed = s.push(ONE)
+            until("it is rendered", lambda: s.agent(p.name)["config"]["desired_hash"] == pushed["hash"])
+            with s.events("?types=agent,config") as e, s.peer(uid=p.uid) as again:
+                again.introduce(status=config_status(bytes.fromhex(pushed["hash"]), APPLIED))
+                equal([e.next()[1]["change"] for _ in range(2)], ["connected", "status"])
+
     def test_an_exporter_that_cannot_be_reached_is_told_with_its_last_error(self):
         with Fleet(self.dir) as f:
             port = loopback_port_of_nobody()
@@ -100,7 +112,7 @@ class ComingBack(tap.Tests):
                 pass  # and it was ended in order, or this would have raised
             e.close()
             s = f.restart_server()
-            with s.events(last_id=e.id) as again:
+            with s.events("?types=config", last_id=e.id) as again:  # its exporter may come up only now
                 kind, data = again.next()
                 equal((kind, data["reason"], data["lost"]), ("reset", "restarted", None))
                 contains(data["detail"], "read the lists again")

@@ -61,6 +61,16 @@ class TheServer(tap.Tests):
             equal(s.http("GET", "/api/v1/agents", token=token).status, 200)
             write(os.path.join(s.data, "admin-token"), token + "\n")
 
+    def test_a_settings_file_that_hangs_is_given_up_and_a_stop_does_not_wait_for_it(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            os.remove(settings_file(f))
+            os.mkfifo(settings_file(f))
+            contains(hup(s, REFUSED), "the settings cannot be read")
+            equal(list(s.exporters()), ["sqlite"])
+            s.signal(signal.SIGTERM)
+            equal(s.wait(), 0)
+
     def test_keys_that_need_a_restart_are_named_each_time_until_they_are_as_before(self):
         with Fleet(self.dir) as f:
             s = f.start_server()

@@ -216,6 +216,7 @@ static void take(struct ft_session *s, struct ft_incoming *in, bool is_new)
     enum ft_liveness was = s->agent->liveness;
     bool changed = ft_session_take_state_locked(s, in) || is_new;
     announce_locked(s, was, is_new);
+    ft_agent_settle_locked(r, s->agent); /* who is there is told before what it has */
     if (speaks_of_metrics(in))
         s->agent->bits |= FT_AGENT_TAKES_ACKS;
     if (s->agent->bits & FT_AGENT_CONFIG_KNOWN)

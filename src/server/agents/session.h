@@ -106,7 +106,8 @@ bool ft_session_is_bound(struct ft_session *s);
 /* Let go of the agent, which is stale then unless it said goodbye. */
 void ft_session_unbind(struct ft_session *s);
 
-/* state.c: take what the message says into the record. Returns true when the description is new. */
+/* state.c: take what the message says into the record, which the caller settles then. Returns true
+ * when the description is new. */
 bool ft_session_take_state_locked(struct ft_session *s, struct ft_incoming *in);
 /* It did not tell its remote_config_status in time: it has never had a configuration. */
 void ft_session_assume_unconfigured_locked(struct ft_session *s);

@@ -247,6 +247,5 @@ bool ft_session_take_state_locked(struct ft_session *s, struct ft_incoming *in)
         a->bits & FT_AGENT_SAYS_GOODBYE ? FT_LIVENESS_OFFLINE : FT_LIVENESS_ONLINE;
     if (a->liveness != now)
         ft_agent_set_liveness_locked(r, a, now);
-    ft_agent_settle_locked(r, a);
     return described;
 }

@@ -26,6 +26,11 @@ static bool token_fits(struct ft_api *api, struct rn_slice field)
     return CRYPTO_memcmp(field.data + scheme_len, token, len) == 0;
 }
 
+bool ft_api_admits(struct ft_api *api, const struct rnet_http_request *req)
+{
+    return token_fits(api, rnet_http_field(req, "authorization"));
+}
+
 static int hex_digit(uint8_t c)
 {
     return isdigit(c) ? c - '0' : isxdigit(c) ? tolower(c) - 'a' + 10 : -1;
@@ -56,8 +61,7 @@ static bool is_under_api(struct rn_slice path)
 /* Every call under /api needs the token, also one that no route knows. */
 static int authenticate(void *arg, struct rnet_http_request *req)
 {
-    if (!is_under_api(rnet_http_path(req)) ||
-        token_fits(arg, rnet_http_field(req, "authorization")))
+    if (!is_under_api(rnet_http_path(req)) || ft_api_admits(arg, req))
         return 0;
     (void)rnet_http_header(req, "WWW-Authenticate", "Bearer realm=\"fettle\"");
     ft_reply_problem(req, 401,
@@ -97,6 +101,13 @@ static char *openapi_text(void)
     return text;
 }
 
+static void set_token(struct ft_api *api, const char *token)
+{
+    rn_lock_acquire(&api->token_lock);
+    (void)snprintf(api->token, sizeof(api->token), "%s", token);
+    rn_lock_release(&api->token_lock);
+}
+
 int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
 {
     CLEANUP(ft_api_closep) struct ft_api *api = calloc(1, sizeof(*api));
@@ -104,7 +115,7 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret)
     if (!api)
         return -ENOMEM;
     api->o = *options;
-    ft_api_set_token(api, options->token);
+    set_token(api, options->token);
     api->o.events_alive = api->o.events_alive ? api->o.events_alive : FT_EVENTS_ALIVE;
     api->openapi = openapi_text();
     api->routes = calloc(ft_routes_count, sizeof(*api->routes));
@@ -131,9 +142,8 @@ void ft_api_set_unready(struct ft_api *api, const char *why)
 
 void ft_api_set_token(struct ft_api *api, const char *token)
 {
-    rn_lock_acquire(&api->token_lock);
-    (void)snprintf(api->token, sizeof(api->token), "%s", token);
-    rn_lock_release(&api->token_lock);
+    set_token(api, token);
+    ft_events_rouse(api->o.events); /* who came with the old one has to go */
 }
 
 int ft_api_stop(struct ft_api *api, rn_time deadline)

@@ -23,8 +23,8 @@ struct ft_api;
 struct ft_api_options {
     const char *const *addrs;
     size_t n_addrs;
-    struct rn_scope scope; /* of handler tasks; outlives the API */
-    const char *token;     /* copied */
+    struct rn_scope scope;      /* of handler tasks; outlives the API */
+    const char *token;          /* copied */
     struct ft_catalog *catalog; /* borrowed, here and below */
     struct ft_registry *registry;
     struct ft_fanout *fanout;
@@ -41,11 +41,12 @@ int ft_api_open(const struct ft_api_options *options, struct ft_api **ret);
 const char *ft_api_address(const struct ft_api *api, size_t i);
 /* From now on /readyz says 503 with `why` (static text); NULL: ready. */
 void ft_api_set_unready(struct ft_api *api, const char *why);
-/* Another token from now on. Never waits. */
+/* Another token from now on; streams of events that were asked for with the old one end. Never
+ * waits. */
 void ft_api_set_token(struct ft_api *api, const char *token);
 /* Events end for good; the rest as rnet_http_stop(). Suspends. */
 int ft_api_stop(struct ft_api *api, rn_time deadline);
-void ft_api_close(struct ft_api *api);                 /* Suspends. NULL is fine. */
+void ft_api_close(struct ft_api *api); /* Suspends. NULL is fine. */
 void ft_api_closep(struct ft_api **api);
 
 /* The admin token in `path`: read, or made at the first start (mode 0600, 256 random bits). `token`

@@ -93,6 +93,9 @@ static json_t *json_event(const struct ft_api *api, const struct ft_event *e)
         ft_json_set(&j, RN_SLICE_LITERAL("state"), json_string(ft_lane_state_name(e->state)));
         ft_json_set(&j, RN_SLICE_LITERAL("last_error"), json_name(e->text));
         break;
+    case FT_EVENT_exporter_removed:
+        ft_json_set(&j, RN_SLICE_LITERAL("exporter"), ft_json_slice(e->name));
+        break;
     default: /* agent's */
         set_agent(&j, e);
         ft_json_set(&j, RN_SLICE_LITERAL("status"), json_string(ft_liveness_name(e->state)));
@@ -182,13 +185,15 @@ static int say_alive(struct follower *f)
 
 /* ---- following ---- */
 
-/* All that has happened. 0, or < 0: it is over. */
+/* All that has happened. 0, or < 0: it is over; -EACCES: the token is not valid any more. */
 static int catch_up(struct follower *f)
 {
     struct ft_event_copy copy;
     int r = 0;
 
     while (r >= 0) {
+        if (!ft_api_admits(f->api, f->req)) /* asked each time: saying an event may have waited */
+            return -EACCES;
         r = ft_events_read(f->api->o.events, f->place, f->next, &copy);
         if (r == 0)
             return 0;

@@ -333,6 +333,11 @@ TASK_TEST(only_the_types_that_were_asked_for_are_sent_and_a_reset_in_any_case)
     STREQ(text_of(&both, "exporter"), "db");
     STREQ(text_of(&both, "state"), "holding");
     STREQ(text_of(&both, "last_error"), "no table");
+    ft_events_publish(b.events, &(struct ft_event){.change = FT_EVENT_exporter_removed,
+                                                   .name = RN_SLICE_LITERAL("db")});
+    expect(&both, "exporter", "removed");
+    STREQ(text_of(&both, "exporter"), "db");
+    EQ(json_object_size(both.data), 3);
 }
 
 TASK_TEST(types_that_nobody_knows_are_refused)
@@ -374,6 +379,27 @@ TASK_TEST(a_sign_of_life_comes_when_nothing_happens_and_carries_the_id_over_what
 }
 
 /* ---- clients ---- */
+
+TASK_TEST(a_token_that_does_not_count_any_more_ends_the_streams_that_came_with_it)
+{
+    static const char other[] = "ffffffffffffffffffffffffffffffff";
+    CLEANUP(bench_close) struct bench b;
+
+    bench_open_with(&b, NULL, 3600 * RN_S); /* nothing but the change wakes it */
+    TAIL(t, &b, "", NULL);
+    publish_agents(&b, 1);
+    expect(&t, "agent", "connected");
+    ft_api_set_token(b.api, TOKEN); /* the same again is none */
+    publish_agents(&b, 1);
+    expect(&t, "agent", "connected");
+    ft_api_set_token(b.api, other);
+    publish_agents(&b, 1);
+    TRUE(!tail_block(&t));
+    struct tail again;
+    tail_ask(&again, &b, "", t.id);
+    EQ(tail_refused(&again), 401);
+    tail_close(&again);
+}
 
 TASK_TEST(a_client_too_many_is_refused_until_another_leaves)
 {

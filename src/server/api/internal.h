@@ -15,8 +15,8 @@ struct ft_api {
     struct ft_api_options o;
     struct rnet_http *http;
     struct rnet_http_route *routes; /* ft_routes, as the server wants them */
-    char *openapi;          /* the document */
-    struct rn_class *diffs; /* one thread: one diff at a time */
+    char *openapi;                  /* the document */
+    struct rn_class *diffs;         /* one thread: one diff at a time */
 
     /* any thread */
     _Atomic(const char *) unready; /* why; NULL: ready */
@@ -27,6 +27,9 @@ struct ft_api {
 };
 
 #define FT_EVENTS_ALIVE (15 * RN_S)
+
+/* Does the request bear the token of this moment? From any task. */
+bool ft_api_admits(struct ft_api *api, const struct rnet_http_request *req);
 
 /* ---- reply.c ---- */
 
@@ -90,7 +93,8 @@ bool ft_request_page(struct rnet_http_request *req, struct ft_page *ret);
  */
 json_t *ft_page_json(json_t *items, const char *last_key);
 
-/* The version with this number of the configuration that the path names, or false after an error. */
+/* The version with this number of the configuration that the path names, or false after an error.
+ */
 bool ft_request_version(struct ft_api *api, struct rnet_http_request *req, struct rn_slice number,
                         struct ft_version **ret);
 

@@ -83,10 +83,10 @@ const struct ft_schema ft_schemas[] = {
      NULL},
     {"ConfigChange", NULL, "status version group group_deleted"},
     {"ExporterEvent",
-     "time time, change ExporterChange, exporter string, state ExporterState, last_error "
+     "time time, change ExporterChange, exporter string, state? ExporterState, last_error? "
      "string|null",
      NULL},
-    {"ExporterChange", NULL, "state"},
+    {"ExporterChange", NULL, "state removed"},
     {"ResetEvent", "reason ResetReason, lost integer|null, detail string", NULL},
     {"ResetReason", NULL, "lost restarted unknown"},
 };

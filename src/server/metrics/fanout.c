@@ -8,6 +8,7 @@
 #include <base/cleanup.h>
 #include <base/log.h>
 
+#include "events.h"
 #include "metrics/outlet.h"
 
 static void fanout_freep(struct ft_fanout **f)
@@ -135,6 +136,10 @@ static int departure_main(void *arg)
              LOG_UINT("dropped", books.columns[FT_DROPPED_shutdown]));
     atomic_store_explicit(&record->over, true, memory_order_release);
     lane_forget(d->fanout, record);
+    ft_events_publish(d->fanout->events,
+                      &(struct ft_event){.change = FT_EVENT_exporter_removed,
+                                         .name = rn_slice_str(ft_lane_name(record->lane))});
+    atomic_fetch_sub_explicit(&record->sets, 1, memory_order_release);
     return 0;
 }
 
@@ -145,8 +150,10 @@ static int lane_leave(struct ft_fanout *f, struct ft_lane_record *record, rn_tim
     if (!d)
         return -ENOMEM;
     *d = (struct departure){f, record, until, ft_lane_ended(record->lane)};
+    atomic_fetch_add_explicit(&record->sets, 1, memory_order_relaxed);
     int r = rn_go(f->scope, departure_main, d, (struct rn_end[]){rn_end_rx(d->ended)}, 1);
     if (r < 0) {
+        atomic_fetch_sub_explicit(&record->sets, 1, memory_order_relaxed);
         free(d);
         return r;
     }

@@ -61,6 +61,6 @@ int ft_fanout_describe(struct ft_fanout *f, size_t i, struct ft_lane_info *ret);
 int ft_fanout_find(struct ft_fanout *f, struct rn_slice name, struct ft_lane_info *ret);
 
 /* fettle_samples_total, fettle_samples_dropped_total, fettle_samples_imbalance, fettle_lane_queued,
- * fettle_exporter_up. Takes no lock; from one thread at a time, which may be one of another
- * runtime. */
+ * fettle_exporter_up. Takes no lock that is held for longer than it takes to exchange a pointer;
+ * from one thread at a time, which may be one of another runtime. */
 void ft_fanout_collect(struct ft_fanout *f, struct rnet_metrics *out);

@@ -2,12 +2,15 @@
  * reject and go. */
 #include "metrics/testing.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include <base/list.h>
 
 #include <runnel/loop.h>
 #include <runnel/runtime.h>
+
+#include "events.h"
 
 struct fixture {
     struct fake fakes[2];
@@ -779,6 +782,28 @@ TASK_TEST(an_exporter_that_is_removed_drains_and_then_is_not_shown_any_more)
     finish(x);
 }
 
+TASK_TEST(a_removed_exporter_that_cannot_be_opened_does_not_drain_when_it_has_nothing)
+{
+    struct fixture *x = fixture_new(2);
+    struct ft_text_list news;
+
+    atomic_store(&x->fakes[1].shut, true);
+    start(x);
+    TASK_UNTIL(info_of(x, 1).state != FT_LANE_starting);
+    OK(change_to(x, x->specs, 1, 3600 * RN_S, &news));
+    STREQ(news.text, "removed b");
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    OK(change_to(x, x->specs, 2, RN_S, &news)); /* and may come again */
+    fake_offer(x->fanout, 1, 3);
+    OK(change_to(x, x->specs, 1, 3600 * RN_S, &news));
+    TASK_UNTIL(info_of(x, 1).last_error.text[0]);
+    EQ(fake_column(x->fanout, 1, FT_COLUMN_queued), 3); /* now it has something, so it tries */
+    atomic_store(&x->fakes[1].shut, false);
+    TASK_UNTIL(ft_fanout_count(x->fanout) == 1);
+    EQ(atomic_load(&x->fakes[1].stored), 3);
+    finish(x);
+}
+
 TASK_TEST(what_a_removed_required_exporter_could_not_send_in_time_is_decided)
 {
     struct fixture *x = fixture_new(2);
@@ -837,5 +862,139 @@ TASK_TEST(exporters_change_while_samples_flow_and_every_batch_is_decided_once)
     }
     TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
     TASK_UNTIL(atomic_load(&x->decided) == 60 * 20);
+    finish(x);
+}
+
+struct load {
+    struct fixture *x;
+    _Atomic bool over;
+    _Atomic uint64_t offered; /* batches */
+};
+
+static void load_offer(struct load *l)
+{
+    CLEANUP(ft_batch_unrefp) struct ft_batch *b = NULL;
+    const struct ft_uuid id = fake_uuid(1);
+    const uint64_t seq = 1 + 2 * (atomic_fetch_add(&l->offered, 1) % (FAKE_SEQ_MAX / 4));
+    const struct ft_sample samples[] = {fake_sample(seq), fake_sample(seq + 1)};
+
+    OK(ft_batch_new_from(&id, &id, samples, 2, &b));
+    ft_fanout_offer(l->x->fanout, b);
+}
+
+static int load_offers(void *arg)
+{
+    struct load *l = arg;
+
+    while (!atomic_load(&l->over)) {
+        for (unsigned i = 0; i < 8; i++)
+            load_offer(l);
+        OK(rn_yield());
+    }
+    return 0;
+}
+
+/* As the debug window does: from a thread of another runtime. */
+static void *load_looks(void *arg)
+{
+    struct load *l = arg;
+
+    while (!atomic_load(&l->over)) {
+        CLEANUP(rnet_metrics_freep) struct rnet_metrics *m = NULL;
+
+        OK(rnet_metrics_new(&m));
+        ft_fanout_collect(l->x->fanout, m);
+    }
+    return NULL;
+}
+
+TASK_TEST(exporters_change_under_load_while_another_thread_looks_at_their_books)
+{
+    CLEANUP(ft_events_freep) struct ft_events *events = NULL;
+    struct fixture *x = fixture_new(2);
+    struct load load = {.x = x};
+    struct ft_text_list news;
+    struct rn_scope scope;
+    pthread_t looks;
+    unsigned changes = 0;
+
+    test_heap_allow(1024 * 1024);
+    OK(ft_events_new(NULL, &events));
+    x->options.events = events;
+    start(x);
+    OK(rn_scope_open(RN_SCOPE_WAIT_ALL, &scope));
+    for (int i = 0; i < 3; i++)
+        OK(rn_go(scope, load_offers, &load, NULL, 0));
+    EQ(pthread_create(&looks, NULL, load_looks, &load), 0);
+    for (unsigned round = 0; round < 300; round++) {
+        const size_t n = round % 5 ? 1 + round % 2 : 0;
+
+        x->specs[0].type = round % 3 ? &fake_type : &fake_slow_type;
+        int r = change_to(x, x->specs + (n == 1 ? round % 4 / 2 : 0), n, 20 * RN_S, &news);
+        TRUE(r == 0 || r == -EBUSY);
+        changes += r == 0;
+        OK(rn_sleep(rn_after(RN_MS / 2)));
+    }
+    GT(changes, 10);
+    atomic_store(&load.over, true);
+    EQ(pthread_join(looks, NULL), 0);
+    OK(rn_scope_wait(scope));
+    OK(rn_scope_close(scope));
+    x->specs[0].type = &fake_type;
+    TASK_UNTIL(change_to(x, x->specs, 2, RN_S, &news) == 0);
+    TASK_UNTIL(atomic_load(&x->decided) == atomic_load(&load.offered));
+    finish(x);
+}
+
+/* What the events say of exporter `name`: its states, and "removed". */
+static void told_of(struct ft_events *e, const char *name, char *ret, size_t size)
+{
+    struct ft_event_copy copy;
+    size_t place, len = 0;
+
+    ret[0] = '\0';
+    OK(ft_events_join(e, RNET_CONN_NONE, &place));
+    for (uint64_t i = 1; i <= ft_events_last(e); i++) {
+        EQ(ft_events_read(e, place, i, &copy), 1);
+        if (rn_slice_eq_str(copy.event.name, name))
+            len += (size_t)snprintf(ret + len, size - len, " %s",
+                                    copy.event.change == FT_EVENT_exporter_removed
+                                        ? "removed"
+                                        : ft_lane_state_name(copy.event.state));
+    }
+    ft_events_leave(e, place);
+}
+
+static bool was_told(struct ft_events *e, const char *name, const char *what)
+{
+    char told[256];
+
+    told_of(e, name, told, sizeof(told));
+    return strcmp(told, what) == 0;
+}
+
+TASK_TEST(who_follows_events_learns_that_a_reload_changed_added_and_removed_exporters)
+{
+    CLEANUP(ft_events_freep) struct ft_events *events = NULL;
+    struct fixture *x = fixture_new(2);
+    struct fake_settings settings = x->settings[0];
+    struct ft_exporter_spec changed = {.type = &fake_slow_type, .settings = &settings};
+    struct ft_text_list news;
+
+    OK(ft_events_new(NULL, &events));
+    x->options.events = events;
+    x->options.n = 1;
+    start(x);
+    TASK_UNTIL(was_told(events, "a", " ok"));
+    OK(change_to(x, &changed, 1, RN_S, &news));
+    TASK_UNTIL(was_told(events, "a", " ok starting ok"));
+    OK(change_to(x, x->specs + 1, 1, 20 * RN_S, &news));
+    TASK_UNTIL(was_told(events, "b", " ok"));
+    TASK_UNTIL(was_told(events, "a", " ok starting ok removed"));
+    EQ(ft_fanout_count(x->fanout), 1); /* who is told looks, and does not see it any more */
+    OK(change_to(x, x->specs, 2, RN_S, &news));
+    STREQ(news.text, "added a");
+    TASK_UNTIL(was_told(events, "a", " ok starting ok removed ok"));
+    x->options.n = 2;
     finish(x);
 }

@@ -14,7 +14,7 @@ struct ft_lane_record {
     struct ft_exporter_spec spec; /* with a reference of its yaml */
     bool draining;                /* it takes no offers any more */
     _Atomic bool over;            /* it has drained, and comes into no new set */
-    _Atomic uint32_t sets;        /* that name it */
+    _Atomic uint32_t sets;        /* that name it; its departure is one more */
 };
 
 /* The lanes at one moment: immutable and counted, so who offers or looks holds what it has while a

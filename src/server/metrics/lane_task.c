@@ -45,16 +45,21 @@ static bool log_is_due(rn_time *at)
     return true;
 }
 
+static void lane_publish(const struct ft_lane *l, enum ft_lane_state state, const char *why)
+{
+    ft_events_publish(l->events, &(struct ft_event){.change = FT_EVENT_exporter_state,
+                                                    .name = rn_slice_str(l->name),
+                                                    .state = (uint8_t)state,
+                                                    .text = rn_slice_str(why)});
+}
+
 static void lane_set_state(struct ft_lane *l, enum ft_lane_state to, const char *why)
 {
     const enum ft_lane_state from =
         (enum ft_lane_state)atomic_exchange_explicit(&l->state, to, memory_order_relaxed);
 
     if (from != to)
-        ft_events_publish(l->events, &(struct ft_event){.change = FT_EVENT_exporter_state,
-                                                        .name = rn_slice_str(l->name),
-                                                        .state = (uint8_t)to,
-                                                        .text = rn_slice_str(why)});
+        lane_publish(l, to, why);
     if (to == FT_LANE_ok) {
         if (from != FT_LANE_ok && from != FT_LANE_degraded) {
             log_info("exporter is up", LOG_STR("exporter", l->name),
@@ -141,10 +146,20 @@ static int lane_pause(struct ft_lane *l, rn_time pause)
 /* Close the exporter that we have; one that hangs is left behind. */
 static void outlet_drop(struct ft_lane *l)
 {
-    if (l->opened && ft_outlet_close(l->outlet, rn_after(CLOSE_TIME_MAX)) < 0)
-        atomic_store(&l->left_hanging, ft_outlet_hangs(l->outlet));
+    if (l->opened && ft_outlet_close(l->outlet, rn_after(CLOSE_TIME_MAX)) < 0 &&
+        ft_outlet_hangs(l->outlet))
+        atomic_store(&l->left_hanging, true);
     l->outlet = ft_outlet_free(l->outlet);
     l->opened = false;
+}
+
+/* It waits for a better moment, unless there is a newer one already. */
+static void outlet_put_back(struct ft_lane *l, struct ft_outlet *next)
+{
+    struct ft_outlet *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&l->next, &none, next))
+        (void)ft_outlet_free(next);
 }
 
 /* Let the exporter that was ordered take the place of ours, between two sends. */
@@ -155,8 +170,8 @@ static void outlet_change(struct ft_lane *l)
     if (!next)
         return;
     if (ft_shipment_fit(l->shipment, &next->type->pace) < 0) {
-        lane_set_error(l, "", "no memory for the changed exporter: reload again");
-        (void)ft_outlet_free(next);
+        lane_set_error(l, "", "no memory for the changed exporter yet: free some");
+        outlet_put_back(l, next);
         return;
     }
     outlet_drop(l);
@@ -164,10 +179,19 @@ static void outlet_change(struct ft_lane *l)
     l->failures = 0;
     l->tend_at = 0;
     atomic_store_explicit(&l->type, next->type, memory_order_relaxed);
-    atomic_store_explicit(&l->state, FT_LANE_starting, memory_order_relaxed);
+    if (atomic_exchange_explicit(&l->state, FT_LANE_starting, memory_order_relaxed) !=
+        FT_LANE_starting)
+        lane_publish(l, FT_LANE_starting, "");
 }
 
-/* Until the exporter that we shall have is open. 0, -ECANCELED. */
+static bool lane_is_empty(const struct ft_lane *l)
+{
+    return l->shipment->n_items == 0 &&
+           atomic_load_explicit(&l->queued_batches, memory_order_relaxed) == 0;
+}
+
+/* Until the exporter that we shall have is open. 0; -EPIPE: stop was said, and there is nothing to
+ * open it for; -ECANCELED. */
 static int lane_ready(struct ft_lane *l)
 {
     struct ft_text_error why = {0};
@@ -177,6 +201,8 @@ static int lane_ready(struct ft_lane *l)
         outlet_change(l);
         if (l->opened)
             return 0;
+        if (l->stopping && lane_is_empty(l))
+            return -EPIPE;
         r = ft_outlet_open(l->outlet, &why);
         if (r == 0) {
             l->opened = true;
