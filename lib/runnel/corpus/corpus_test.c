@@ -47,7 +47,7 @@ TEST(the_report_of_the_dead_has_their_chain)
 TEST(the_report_of_who_waits_for_a_mutex_names_its_holder)
 {
     const struct outcome dead = outcome_of("+a z1 +b | +b z1 +a", "dd"),
-                         suspect = outcome_of("+m zF | z1 +m -m", "ws");
+                         suspect = outcome_of("z1 +m zF | z2 +m -m", "ws");
 
     EQ(dead.dead, 2);
     TRUE(strstr(dead.says, "<- what was opened at machine.c"));
