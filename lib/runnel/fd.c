@@ -268,6 +268,7 @@ int rn_fd_close(struct rn_fd h)
                                            rn__fd_word(h.gen + 1, (uint32_t)v | RN__FD_CLOSING)));
 
     unregister(rt, f, true);
+    rn__san_release(f); /* whoever is out last closes the number */
     if (!(f->flags & RN__FD_WATCH)) {
         wake_waiter(f, 0, RN__WIN_CLOSE);
         wake_waiter(f, 1, RN__WIN_CLOSE);

@@ -150,6 +150,7 @@ void rn__task_info(const struct rn_runtime *rt, const struct rn__task_view *v,
 struct rn__sync_view {
     uint64_t holder, scope; /* owner words */
     uint64_t version;       /* grows with every change that may help a waiter */
+    rn_time changed;        /* when it did last; 0: never */
     const struct rn_site *site;
 };
 bool rn__sync_view(const struct rn_runtime *rt, uint32_t slot, uint32_t gen,

@@ -2,8 +2,9 @@
  * site.
  *
  * Of the dead it tells the chain of one of them: what it waits for, who holds that, what the holder
- * waits for, until somebody waits for itself or for one that was named before. Of suspects it tells who holds what
- * they wait for, when that was used last, and how the group has grown since the check before.
+ * waits for, until somebody waits for itself or for one that was named before. Of suspects it tells
+ * who holds what they wait for, when that was used last, and how the group has grown since the
+ * check before.
  */
 #include "leak_internal.h"
 
@@ -149,12 +150,31 @@ void rn__owner_text(const struct rn_runtime *rt, uint64_t owner, char *buf, size
     }
 }
 
+static void used_print(rn_time used, FILE *out)
+{
+    if (used == 0)
+        fprintf(out, " (never used)");
+    else
+        fprintf(out, " (last used %.1f s ago)", (double)(rn_loop_now() - used) / RN_S);
+}
+
+static void sync_holder_print(const struct rn__leak_pass *p, const struct rn__leak_task *t,
+                              FILE *out)
+{
+    const struct rn__sync_view *s = &t->sync;
+    char text[RN_OWNER_TEXT];
+
+    rn__owner_text(p->rt, s->holder ? s->holder : s->scope, text, sizeof(text));
+    fprintf(out, " <- what was opened at %s:%d, held by %s", site_file(s->site), site_line(s->site),
+            text);
+    used_print(s->changed, out);
+}
+
 /* Who holds what the task waits for, and when that was used last. */
 static void holders_print(const struct rn__leak_pass *p, const struct rn__leak_task *t, FILE *out)
 {
     const struct rn__leak_edge *e = &p->edges[t->edges];
     const struct rn_site *opened = atomic_load(&rn__chan_at(p->cs, e->chan)->site);
-    rn_time now = rn_loop_now();
     unsigned n = 0;
 
     fprintf(out, " <- %s of channel %u, opened at %s:%d, held by",
@@ -168,10 +188,7 @@ static void holders_print(const struct rn__leak_pass *p, const struct rn__leak_t
         }
         rn__owner_text(p->rt, p->recs[r].owner, text, sizeof(text));
         fprintf(out, "%s %s", n > 1 ? "," : "", text);
-        if (p->recs[r].used == 0)
-            fprintf(out, " (never used)");
-        else
-            fprintf(out, " (last used %.1f s ago)", (double)(now - p->recs[r].used) / RN_S);
+        used_print(p->recs[r].used, out);
     }
 }
 
@@ -203,7 +220,10 @@ static void suspect_print(struct rn__leak_pass *p, uint32_t first, struct rn__le
             count, count == 1 ? " is" : "s are", (double)oldest / RN_S, rn_wait_name(t->kind),
             site_file(t->site), site_line(t->site), t->site ? t->site->func : "?",
             site_file(t->born), site_line(t->born), first, t->name ? t->name : "");
-    holders_print(p, t, out);
+    if (rn__leak_sync(t))
+        sync_holder_print(p, t, out);
+    else
+        holders_print(p, t, out);
     if (g && g->grown > 0)
         fprintf(out, "; %llu more than %.1f s ago", (unsigned long long)g->grown,
                 (double)g->over / RN_S);

@@ -1,9 +1,10 @@
 /* Suspects: tasks that could be woken, but by somebody who shows no sign of doing it.
  *
  * A task is idle if it waits, without a deadline, only on end-points whose peer's holders have not
- * used theirs since the wait began (struct rn__end_rec, `used`). Of the idle that wait at one
- * (wait site, spawn site) a hundred are suspect, and so is each one that is older than leak_age.
- * What has waited for less than SETTLE isn't counted: everybody is late for a moment.
+ * used theirs since the wait began (struct rn__end_rec, `used`), or on a mutex or one of its kind
+ * of which nobody has let go since then, or for leak_age. Of the idle that wait at one (wait site,
+ * spawn site) a hundred are suspect, and so is each one that is older than leak_age. What has
+ * waited for less than SETTLE isn't counted: everybody is late for a moment.
  *
  * The sizes of the groups are kept from check to check, so that a report can tell growth.
  */
@@ -28,9 +29,18 @@ static bool edge_idle(const struct rn__leak_pass *p, const struct rn__leak_edge 
     return true;
 }
 
+/* A queue that is served is no leak, how long it may be; but where whoever has it now keeps it for
+ * longer than anybody should, those that came before him wait in vain, too. */
+static bool sync_idle(const struct rn__leak_pass *p, const struct rn__leak_task *t, rn_time now)
+{
+    return t->sync.changed <= t->since || now - t->sync.changed >= rn__leak_age(p->rt);
+}
+
 static bool task_idle(const struct rn__leak_pass *p, const struct rn__leak_task *t, rn_time now)
 {
-    if (t->owner == 0 || !t->parked || !t->live || t->edges == NIL || now - t->since < SETTLE)
+    if (t->owner == 0 || !t->parked || !t->live || now - t->since < SETTLE)
+        return false;
+    if (rn__leak_sync(t) ? !sync_idle(p, t, now) : t->edges == NIL)
         return false;
     for (uint32_t e = t->edges; e != NIL; e = p->edges[e].next_of_task) {
         if (!edge_idle(p, &p->edges[e], t->since))

@@ -127,6 +127,7 @@ bool rn__sync_view(const struct rn_runtime *rt, uint32_t slot, uint32_t gen,
     ret_view->scope = atomic_load(&s->scope);
     ret_view->site = atomic_load(&s->site);
     ret_view->version = atomic_load(&s->version);
+    ret_view->changed = atomic_load(&s->changed);
     return atomic_load(&s->gen) == gen;
 }
 
@@ -215,6 +216,7 @@ int rn__sync_open(const struct rn_site *site, struct rn_scope handle, enum rn__s
     atomic_store(&s->kind, (uint8_t)kind);
     atomic_store(&s->scope, rn__scope_word(scope));
     atomic_store(&s->holder, 0);
+    atomic_store(&s->changed, 0);
     atomic_store(&s->gen, atomic_load(&s->gen) + 1);
     *ret_ref = (struct rn__sync_ref){rt->number << RN__SLOT_BITS | index, atomic_load(&s->gen)};
     rn__san_release(s);

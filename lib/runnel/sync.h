@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <runnel/loop.h>
+
 #include "core.h"
 
 enum rn__sync_kind {
@@ -47,6 +49,7 @@ struct rn__sync {
     _Atomic uint64_t scope;   /* owner word */
     _Atomic uint64_t holder;  /* who has locked it, who runs it; 0: nobody */
     _Atomic uint64_t version; /* grows with every change that may help a waiter */
+    _Atomic rn_time changed;  /* when it did last */
     const struct rn_site *_Atomic site;
 
     /* the lock */
@@ -91,11 +94,13 @@ struct rn__sync_waiter *rn__sync_first_locked(struct rn__sync *s);
 /* Take one out and compete for it; false: it is busy waking up. */
 bool rn__sync_serve_locked(struct rn__sync_call *call, struct rn__sync_waiter *w, int result);
 void rn__sync_serve_all_locked(struct rn__sync_call *call, int result);
-/* With the record's lock: nobody else writes it. */
+/* With the record's lock: nobody else writes it. When is for the leak check, which wants to know
+ * whether anybody still helps. */
 static inline void rn__sync_changed(struct rn__sync *s)
 {
     atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    atomic_store_explicit(&s->changed, rn_loop_now(), memory_order_relaxed);
 }
 static inline uint64_t rn__sync_holder(const struct rn__sync *s)
 {

@@ -51,6 +51,10 @@ bool rn__task_cancelled(const struct rn__task *t)
     (void)t;
     return false;
 }
+rn_time rn_loop_now(void)
+{
+    return 0;
+}
 void rn__lock(struct rn_runtime *rt, struct rn_lock *lock)
 {
     (void)rt;

@@ -1,5 +1,5 @@
-/* Sleeps and timers, as Go's sleep_test.go and tick_test.go know them; mostly in virtual time,
- * where a moment is exact. */
+/* Sleeps, timers and tickers, as Go's sleep_test.go and tick_test.go know them; mostly in virtual
+ * time, where a moment is exact. */
 #include <runnel/loop.h>
 
 #include "conformance/conformance_testing.h"
@@ -191,4 +191,73 @@ SIM_TEST(many_timers_armed_and_stopped_at_once_lose_none, SEEDS)
         EQ(a[i].left, 0);
     rn_stats(rn_runtime_self(), &after);
     EQ(after.timers, before.timers);
+}
+
+/* ---- Tickers --------------------------------------------------------------------------------- */
+
+SIM_TEST(a_ticker_started_again_keeps_its_new_times, SEEDS)
+{
+    const rn_time slow = 20 * RN_MS, fast = slow / 4;
+    struct rn_ticker t;
+
+    OK(rn_ticker_start(&t, slow));
+    for (int i = 0; i < 5; i++)
+        OK(rn_ticker_wait(&t));
+    OK(rn_sleep(rn_after((rn_time)dice(&seed, 19) * RN_MS))); /* somewhere between two ticks */
+    const rn_time begin = rn_now();
+    OK(rn_ticker_start(&t, fast));
+    for (int i = 1; i <= 5; i++) {
+        OK(rn_ticker_wait(&t));
+        EQ(rn_now(), begin + i * fast);
+    }
+}
+
+static int ticks_once(void *arg)
+{
+    const rn_time *period = arg;
+    struct rn_ticker t;
+
+    OK(rn_ticker_start(&t, *period));
+    return rn_ticker_wait(&t);
+}
+
+SIM_TEST(tickers_that_nobody_waits_for_any_more_leave_no_timer, SEEDS)
+{
+    rn_time often = RN_US, never = RN_FOREVER / 2;
+    struct rn_stats before, after;
+    SCOPE(s);
+
+    rn_stats(rn_runtime_self(), &before);
+    for (int i = 0; i < 20; i++) {
+        OK(GO0(s, ticks_once, &often));
+        OK(GO0(s, ticks_once, &never));
+    }
+    OK(rn_sleep(rn_after(RN_MS)));
+    rn_stats(rn_runtime_self(), &after);
+    EQ(after.timers, before.timers + 20);
+    OK(rn_scope_cancel(s));
+    ERR(rn_scope_wait(s), ECANCELED);
+    rn_stats(rn_runtime_self(), &after);
+    EQ(after.timers, before.timers);
+}
+
+SIM_TEST(a_period_beyond_the_end_of_time_never_ticks_and_holds_nobody_up, SEEDS)
+{
+    struct rn_ticker t;
+    SCOPE(s);
+
+    OK(rn_sleep(rn_after(RN_S)));
+    for (rn_time less = 0; less < 3 * RN_S; less += RN_S / 2) {
+        rn_time period = RN_FOREVER - less, begin = rn_now();
+        OK(GO0(s, ticks_once, &period));
+        OK(rn_ticker_start(&t, period));
+        GT(t.next, begin); /* not in the past, by a sum that is too large */
+        EQ(rn_ticker_step(&t), 0);
+        EQ(t.next, RN_FOREVER);
+        OK(rn_ticker_start(&t, RN_MS)); /* another one goes on beside it */
+        OK(rn_ticker_wait(&t));
+        EQ(rn_now(), begin + RN_MS);
+    }
+    OK(rn_scope_cancel(s));
+    ERR(rn_scope_wait(s), ECANCELED);
 }

@@ -43,3 +43,18 @@ TEST(the_report_of_the_dead_has_their_chain)
     TRUE(strstr(o.says, "<- sender of the channel opened at machine.c"));
     TRUE(strstr(o.says, " again"));
 }
+
+TEST(the_report_of_who_waits_for_a_mutex_names_its_holder)
+{
+    const struct outcome dead = outcome_of("+a z1 +b | +b z1 +a", "dd"),
+                         suspect = outcome_of("z1 +m zF | z2 +m -m", "ws");
+
+    EQ(dead.dead, 2);
+    TRUE(strstr(dead.says, "<- what was opened at machine.c"));
+    TRUE(strstr(dead.says, " again"));
+    EQ(suspect.suspect, 1);
+    TRUE(strstr(suspect.says, "1 task is suspect"));
+    TRUE(strstr(suspect.says, "<- what was opened at machine.c"));
+    TRUE(strstr(suspect.says, ", held by task "));
+    TRUE(strstr(suspect.says, "(last used "));
+}

@@ -2,8 +2,8 @@
  *
  * Everything happens in a simulation, so ten minutes cost nothing. The observer is the runtime's
  * first task; the program is a task of its own that opens the channels, gives each end-point to the
- * task that uses it, keeps none, and waits. The first look is when everything has settled, the
- * second after leak_age, and the dead must be the same.
+ * task that uses it, keeps none, and waits. Mutexes and their kind are its scope's. The first look
+ * is when everything has settled, the second after leak_age, and the dead must be the same.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -36,6 +36,14 @@ struct actor {
     _Atomic bool ended;
 };
 
+/* What is the whole program's, by letter; no letter is of two kinds. */
+union thing {
+    struct rn_mutex mutex;
+    struct rn_sem sem;
+    struct rn_group group;
+    struct rn_oneshot shot;
+};
+
 struct script {
     char text[128];
     unsigned copies;
@@ -46,6 +54,7 @@ struct machine {
     const struct program *program;
     struct script scripts[PROGRAM_TASKS];
     unsigned n_scripts;
+    union thing things[LETTERS];
     struct actor *actors; /* PROGRAM_COPIES for each script */
     struct outcome *outcome;
 };
@@ -93,15 +102,15 @@ static void machine_parse(struct machine *m)
     rn_assert(strlen(m->program->expected) == m->n_scripts);
 }
 
-/* Does a script use this channel's sender, its receiver? A lock is both. */
+/* Does a script use this channel's sender, its receiver? */
 static void script_uses(const char *text, int letter, bool *ret_tx, bool *ret_rx)
 {
     *ret_tx = *ret_rx = false;
     for (const char *c = text; *c && c[1]; c++) {
         if (c[1] != 'a' + letter)
             continue;
-        *ret_tx |= strchr("!#+->", *c) != NULL;
-        *ret_rx |= strchr("?*+-<", *c) != NULL;
+        *ret_tx |= strchr("!#>", *c) != NULL;
+        *ret_rx |= strchr("?*<", *c) != NULL;
     }
 }
 
@@ -109,9 +118,8 @@ static size_t capacity(const struct program *p, int letter)
 {
     const char name[] = {'a' + (char)letter, '\0'};
     const char *cap = p->caps ? strstr(p->caps, name) : NULL;
-    const char lock[] = {'+', 'a' + (char)letter, '\0'};
 
-    return cap ? strtoul(cap + 1, NULL, 10) : strstr(p->tasks, lock) ? 1 : 0;
+    return cap ? strtoul(cap + 1, NULL, 10) : 0;
 }
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -193,15 +201,42 @@ static int step_channel(struct actor *a, char op, int letter, bool idle)
         while (r == 0)
             r = rn_rx_recv(rx, &v, RN_FOREVER);
         return r == -EPIPE ? 0 : r;
-    case '+':
-        return rn_tx_send(tx, &v, RN_FOREVER);
-    case '-':
-        return rn_rx_try_recv(rx, &v);
     case '>':
         return rn_tx_close(tx);
     default:
         rn_assert(op == '<');
         return rn_rx_close(rx);
+    }
+}
+
+static const struct rn_site *wait_site(bool idle, const struct rn_site *busy)
+{
+    return idle ? RN_WAIT_IDLE() : busy;
+}
+
+/* What the letters of mutexes and their kind do. */
+#define THINGS "+-()=.:$"
+
+static int step_thing(const union thing *t, char op, bool idle)
+{
+    switch (op) {
+    case '+':
+        return rn_mutex_lock_at(wait_site(idle, RN_SITE()), t->mutex, RN_FOREVER);
+    case '-':
+        return rn_mutex_unlock(t->mutex);
+    case '(':
+        return rn_sem_take_at(wait_site(idle, RN_SITE()), t->sem, 1, RN_FOREVER);
+    case ')':
+        return rn_sem_give(t->sem, 1);
+    case '=':
+        return rn_group_wait_at(wait_site(idle, RN_SITE()), t->group, RN_FOREVER);
+    case '.':
+        return rn_group_done(t->group);
+    case ':':
+        return rn_oneshot_wait_at(wait_site(idle, RN_SITE()), t->shot, RN_FOREVER);
+    default:
+        rn_assert(op == '$');
+        return rn_oneshot_set(t->shot);
     }
 }
 
@@ -231,8 +266,12 @@ static int step(struct actor *a, const char **at)
         return rn_scope_cancel(a->scope);
     case 'd':
         return rn_scope_deadline(a->scope, span_parse(at));
-    default:
-        return step_channel(a, op, *(*at)++ - 'a', idle);
+    default: {
+        const int letter = *(*at)++ - 'a';
+        rn_assert(letter >= 0 && letter < LETTERS);
+        return strchr(THINGS, op) ? step_thing(&a->m->things[letter], op, idle)
+                                  : step_channel(a, op, letter, idle);
+    }
     }
 }
 
@@ -335,12 +374,40 @@ static bool channel_used(const struct machine *m, int letter)
     return false;
 }
 
+static bool thing_used(const struct machine *m, const char *ops, int letter)
+{
+    for (unsigned s = 0; s < m->n_scripts; s++) {
+        for (const char *c = m->scripts[s].text; *c && c[1]; c++) {
+            if (c[1] == 'a' + letter && strchr(ops, *c))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void things_open(struct machine *m, struct rn_scope scope)
+{
+    for (int letter = 0; letter < LETTERS; letter++) {
+        union thing *t = &m->things[letter];
+        const uint32_t n = (uint32_t)capacity(m->program, letter);
+        if (thing_used(m, "+-", letter))
+            OK(rn_mutex_open(scope, &t->mutex));
+        if (thing_used(m, "()", letter))
+            OK(rn_sem_open(scope, n, &t->sem));
+        if (thing_used(m, "=.", letter))
+            OK(rn_group_open(scope, n, &t->group));
+        if (thing_used(m, ":$", letter))
+            OK(rn_oneshot_open(scope, &t->shot));
+    }
+}
+
 static int program_main(void *arg)
 {
     struct machine *m = arg;
     CLEANUP(rn_scope_closep) struct rn_scope scope = {0};
 
     OK(rn_scope_open(0, &scope));
+    things_open(m, scope);
     for (int letter = 0; letter < LETTERS; letter++) {
         if (channel_used(m, letter))
             channel_deal(m, letter);

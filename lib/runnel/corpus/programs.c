@@ -1,9 +1,9 @@
 /* The programs of the corpus. corpus.h has the language, and what the letters mean.
  *
- * `like` names the program of Go whose pattern is told; locks are channels with one slot, wait
- * groups and conditions are channels without. Where a Go program leaks because its main function
- * has returned, somebody here waits for the end of the others, as a scope always does; what becomes
- * of the very same program without that is in the third part.
+ * `like` names the program of Go whose pattern is told; its locks are mutexes, its wait groups wait
+ * groups, its conditions one-shots, or channels where something is handed over. Where a Go program
+ * leaks because its main function has returned, somebody here waits for the end of the others, as a
+ * scope always does; what becomes of the very same program without that is in the third part.
  */
 #include "corpus/corpus.h"
 
@@ -17,12 +17,10 @@ const struct program programs[] = {
     {"ChanRecv", "receives what only it could send", NULL, "k>a ?a", "d"},
     {"ChanSend", "sends what only it could receive", NULL, "k<a !a", "d"},
     {"Select", "neither case has a partner", NULL, "[!a,?b] k<a k>b", "d"},
-    {"WaitGroup", "waits for a worker that never was started", NULL, "k>w ?w", "d"},
-    {"MutexStack", "locks twice", NULL, "100:+m +m", "d"},
-    {"MutexHeap", "a child locks twice, its parent waits", NULL, "&1 W | ~+m +m", "dd"},
-    {"RWMutexRLock", "a reader behind its own writer", "r3", "!r !r !r !r k<r", "d"},
-    {"Cond", "waits for a signal that nobody gives", NULL, "+l -l k>s ?s", "d"},
-    {"Mixed", "waits for the end of who waits for it", NULL, "?w ?c | !c !w", "dd"},
+    {"WaitGroup", "waits for a worker that never was started", "w1", "=w", "d"},
+    {"RWMutexRLock", "a reader behind its own writer", "r3", "(r (r (r (r", "d"},
+    {"Cond", "waits for a signal that nobody gives", NULL, "+l -l :s", "d"},
+    {"Mixed", "waits for the end of who waits for it", "w1", "=w ?c | !c .w", "dd"},
 
     /* common patterns */
     {"NoCloseRange", "workers range over what is never closed", NULL, "3:*c !d | !c !c !c ?d",
@@ -44,17 +42,10 @@ const struct program programs[] = {
      "+a z1 +b -b -a | +b z1 +c -c -b | +c z1 +d -d -c | +d z1 +e -e -d | +e z1 +a -a -e", "ddddd"},
 
     /* goker: locked twice, unlocked never */
-    {"Cockroach584", "a loop breaks without unlocking", NULL, "+m z1 -m +m z1 +m", "d"},
-    {"Cockroach9935", "its own error path locks again", NULL, "+m y +m", "d"},
     {"Etcd5509", "a failure path keeps the lock; close waits", NULL, "+m &1 W | ~+m -m", "dd"},
-    {"Etcd6708", "a lock whose holder has ended", NULL, "+m | z1 +m -m", "ed"},
     {"Etcd10492", "a callback locks what its caller holds", NULL, "+m z1 &1 W -m | ~+m -m", "dd"},
-    {"Hugo5379", "lazy initialisation locks again", NULL, "+i +c -c +i", "d"},
     {"Moby17176", "an early return keeps the lock", NULL, "+m ?e | z1 +m -m !e", "dd"},
-    {"Moby36114", "the callee locks what the caller has", NULL, "+s z1 +s -s -s", "d"},
-    {"Moby7559", "continue without unlock", NULL, "3:+m z1 +m", "d"},
-    {"Syncthing4829", "a report locks under the lock", NULL, "+m +n -n z1 +m", "d"},
-    {"Grpc795", "stop without unlock, then serve", NULL, "+m k>s ?s | z1 +m -m !d | ?d", "ddd"},
+    {"Grpc795", "stop without unlock, then serve", NULL, "+m :s | z1 +m -m !d | ?d", "ddd"},
 
     /* goker: a reader, a writer, the reader again; g is the gate that a waiting writer closes */
     {"Kubernetes62464", "read lock, write lock, read lock", NULL, "+g -g z2 +g !l | z1 +g ?l -g",
@@ -62,7 +53,7 @@ const struct program programs[] = {
     {"Cockroach6181", "many readers read again", NULL, "2:+g -g z2 +g !l | z1 +g ?l ?l -g", "dd"},
     {"Hugo3251", "reads under its own write lock", NULL, "+g ?l +g !l", "d"},
     {"Kubernetes58107", "readers wait for a signal behind a writer", NULL,
-     "+g -g z2 +g k>s ?s | +g -g z2 +g !l | z1 +g ?l -g", "ddd"},
+     "+g -g z2 +g :s | +g -g z2 +g !l | z1 +g ?l -g", "ddd"},
 
     /* goker: a channel and a lock */
     {"Etcd6873", "stop holds the lock, coalesce wants it", NULL,
@@ -84,7 +75,7 @@ const struct program programs[] = {
      "dd"},
     {"Serving2137", "requests wait for a lock, capacity for them", "q1",
      "!q z1 +a -a <q | +a z2 !q -a", "dd"},
-    {"Cockroach1055", "stop waits under the lock of the tasks", NULL, "+m ?w -m | 3:z1 +m -m !w",
+    {"Cockroach1055", "stop waits under the lock of the tasks", "w3", "+m =w -m | 3:z1 +m -m .w",
      "dd"},
     {"Cockroach16167", "signal and wait under the same lock", NULL,
      "+g -g z2 +g -g !l | z1 +g ?l -g", "dd"},
@@ -102,16 +93,16 @@ const struct program programs[] = {
      "ded"},
     {"Kubernetes70277", "the poller waits for its own end", NULL,
      "[?d^,!t] @ k>e | ?t ?t k<t k>d ?e", "dd"},
-    {"Moby25348", "waits for all within the loop", NULL, "&1 ?w ?w &2 ?w ?w W | ~!w | ~!w", "dew"},
+    {"Moby25348", "waits for all within the loop", "w2", "&1 =w &2 =w W | ~.w | ~.w", "dew"},
     {"Syncthing5795", "the dispatcher closes itself", NULL, "[?i] k>l ?l | !i k<l k>x ?x", "dd"},
     {"Istio17860", "status of an agent that has left the loop", NULL, "!s !s !e | ?s k<s ?e", "dd"},
     {"Kubernetes11298", "the signal waits for the lock of the waiter", NULL,
-     "+n ?c -n | z1 +n !c -n", "dd"},
+     "+n :c -n | z1 +n $c -n", "dd"},
     {"Moby27782", "the watcher waits for a remove that waits for it", NULL,
      "!n ?r | ?q !r | ?n z1 ?p !q | *p k>p", "dddd"},
-    {"Moby30408", "a condition without a signal", NULL, "5:k>s ?s", "d"},
-    {"Cockroach1462", "the stopper waits for workers that send", NULL,
-     "!e !w | 2:z1 !e !w | ?e k<e ?w ?w ?w", "edd"},
+    {"Moby30408", "a condition without a signal", NULL, "5::s", "d"},
+    {"Cockroach1462", "the stopper waits for workers that send", "w3",
+     "!e .w | 2:z1 !e .w | ?e k<e =w", "edd"},
 
     /* and some of our own */
     {NULL, "a chain of eight behind one that waits for itself", NULL,
@@ -121,6 +112,17 @@ const struct program programs[] = {
     {NULL, "a dead group beside a living one", NULL, "?a !b | ?b !a | z1 !c @ | ?c @", "ddww"},
     {NULL, "parents of parents of the dead", NULL, "&1 W | ~&2 W | ~k>a ?a", "ddd"},
     {NULL, "a scope without a deadline in one that had one", NULL, "dF &1 W | ~k>a ?a", "dd"},
+    {NULL, "a hundred behind a lock of one that waits for itself", NULL, "+m k>x ?x | 100:z1 +m",
+     "dd"},
+    {NULL, "locks in two orders beside one that works", NULL, "+a z1 +b | +b z1 +a | +c z1 -c @",
+     "ddw"},
+    {NULL, "a lock, a wait group and a channel in a circle", "w1", "+m =w -m | z1 +m !c -m | ?c .w",
+     "ddd"},
+    {NULL, "a wait group of which one worker waits for the waiter", "w2", "=w !c | .w | ?c .w",
+     "ded"},
+    {NULL, "a semaphore whose units wait for the one outside", "s2", "2:(s ?c )s | z1 (s !c )s",
+     "dd"},
+    {NULL, "a wait group that only its own waiter could end", "w1", "=w .w", "d"},
 
     /* ---- Suspect: somebody alive could help, and doesn't ------------------------------------- */
 
@@ -128,13 +130,18 @@ const struct program programs[] = {
     {NULL, "a hundred senders, a receiver that sleeps", NULL, "100:!c | k<c zF", "sw"},
     {NULL, "waits for a worker that works elsewhere", NULL, "?c | k>c z5 @", "sw"},
     {"Grpc3017", "a lock in the hands of a sleeper", NULL, "+m zF | z1 +m -m", "ws"},
-    {NULL, "a wait group with a worker that never ends", NULL, "?w ?w | !w | zF !w", "sew"},
+    {NULL, "a wait group with a worker that never ends", "w2", "=w | .w | zF .w", "sew"},
     {NULL, "both cases are held by a sleeper", NULL, "[?a,?b] | k>a k>b zF", "sw"},
     {NULL, "a producer before a consumer that only ticks", "c3", "#c | k<c z9 @", "sw"},
     {NULL, "the second waits for the first, which waits for a sleeper", NULL, "?a !b | ?b | k>a zF",
      "ssw"},
     {NULL, "a queue whose reader reads another one", NULL, "!a | k<a ?b @ | z7 !b @", "sww"},
-    {NULL, "a semaphore whose slots are held for ever", "s2", "2:!s zF ?s | z1 !s ?s", "ws"},
+    {NULL, "a semaphore whose slots are held for ever", "s2", "2:(s zF )s | z1 (s )s", "ws"},
+    {NULL, "a hundred behind a lock in the hands of a sleeper", NULL, "+m zF | 100:z1 +m -m", "ws"},
+    {NULL, "a lock handed on to one that sleeps", NULL, "+m z50 -m | z1 +m zF | z2 +m -m", "ews"},
+    {NULL, "a lock of one that waits for a sleeper", NULL, "+m ?c -m | z1 +m -m | k>c zF", "ssw"},
+    {NULL, "a condition that a sleeper would signal", NULL, "5::s | zF $s", "sw"},
+    {NULL, "a wait group that somebody beside could still end", "w1", "=w | z1 !c @ | ?c @", "sww"},
 
     /* ---- Leaks in Go, an end here: the other side was closed with its owner ------------------ */
 
@@ -159,6 +166,18 @@ const struct program programs[] = {
     {"Moby33781", "the probe's result after the time-out", NULL, "2:z2 !r | [?r,1] <r", "ee"},
     {"Istio18454", "a worker's publish after the cancel", NULL, "z3 !t | [?t,2]", "ee"},
 
+    /* And what a mutex tells: that the caller has it, or that who had it has ended. */
+    {"MutexStack", "locks twice", NULL, "100:+m +m", "e"},
+    {"MutexHeap", "a child locks twice, its parent waits", NULL, "&1 W | ~+m +m", "ee"},
+    {"Cockroach584", "a loop breaks without unlocking", NULL, "+m z1 -m +m z1 +m", "e"},
+    {"Cockroach9935", "its own error path locks again", NULL, "+m y +m", "e"},
+    {"Etcd6708", "a lock whose holder has ended", NULL, "+m | z1 +m -m", "ee"},
+    {"Hugo5379", "lazy initialisation locks again", NULL, "+i +c -c +i", "e"},
+    {"Moby36114", "the callee locks what the caller has", NULL, "+s z1 +s -s -s", "e"},
+    {"Moby7559", "continue without unlock", NULL, "3:+m z1 +m", "e"},
+    {"Syncthing4829", "a report locks under the lock", NULL, "+m +n -n z1 +m", "e"},
+    {NULL, "a hundred wait for a lock whose holder ends", NULL, "+m z9 | 100:z1 +m -m", "ee"},
+
     /* ---- Healthy ------------------------------------------------------------------------------
      */
 
@@ -180,9 +199,9 @@ const struct program programs[] = {
      "+a z1 +b -b -a | +b z1 +c -c -b | +c z1 +d -d -c | +d z1 +e -e -d | +a z1 +e -e -a", "eeeee"},
     {NULL, "read lock, unlock, write lock, read lock", NULL, "+g -g !l +g -g | z1 +g ?l -g", "ee"},
     {NULL, "read under no lock of its own", NULL, "+g -g z2 !l +g -g | z1 +g ?l -g", "ee"},
-    {NULL, "a wait group that is done", NULL, "?w ?w ?w | 3:z5 !w", "ee"},
-    {NULL, "a wait group with a slow worker", NULL, "?w ?w | !w | z500 !w", "eee"},
-    {NULL, "a condition with its signal", NULL, "5:?s | !s !s !s !s z3 !s", "ee"},
+    {NULL, "a wait group that is done", "w3", "=w | 3:z5 .w", "ee"},
+    {NULL, "a wait group with a slow worker", "w2", "=w | .w | z500 .w", "eee"},
+    {NULL, "a condition with its signal", NULL, "5::s | z3 $s", "ee"},
     {NULL, "sends after the unlock", NULL, "+m -m !c | z1 +m -m ?c", "ee"},
     {NULL, "the lock is free while the channel waits", NULL,
      "?p z2 +l -l ?p | +l -l !p | z1 +l -l !p", "eee"},
@@ -197,7 +216,14 @@ const struct program programs[] = {
     {NULL, "a chain behind somebody slow", NULL, "?a !b | ?b !c | ?c !d | ?d | z300 !a", "eeeee"},
     {NULL, "senders before a slow consumer", NULL, "50:!c | z300 *c", "ee"},
     {NULL, "a hundred senders, the consumer works", NULL, "100:!c z3 @ | ?c z1 @", "ww"},
-    {NULL, "a semaphore of two", "s2", "9:!s z20 ?s", "e"},
+    {NULL, "a semaphore of two", "s2", "9:(s z20 )s", "e"},
+    {NULL, "more than a hundred behind a lock that goes round", NULL, "120:+m z7 -m @", "w"},
+    {NULL, "a long queue before a semaphore", "s2", "90:(s z20 )s @", "w"},
+    {NULL, "a wait group with much to do, bit by bit", "w200", "=w | z5 .w @", "ww"},
+    {NULL, "locks and wait groups that are idle by design", "w1",
+     "+m zF | z1 i+m | i=w | i:e | z1 i(s | zF -m .w $e )s", "wwwwww"},
+    {NULL, "a wait group in a scope with a deadline", "w1", "d100000 &1 W | ~=w", "ww"},
+    {NULL, "a one-shot that somebody sets late", NULL, "60::e | z300 $e", "ee"},
     {NULL, "a pipeline with slow stages", "a2 b2", "!a !a !a !a !a | ?a z20 !b @ | *b", "eee"},
     {NULL, "a ticker that nobody needs", NULL, "z1 @", "w"},
     {NULL, "heartbeats each minute", NULL, "?h @ | z60 !h @", "ww"},

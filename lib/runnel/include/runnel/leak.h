@@ -6,8 +6,9 @@
  * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it. A cancel doesn't count as help.
  *
  * Suspect is a hint: tasks that wait without a deadline on end-points whose peers' holders have not used theirs since the wait
- * began, if at least 100 wait so at one place (wait site and spawn site), or one has for longer than rn_options.leak_age. A wait
- * that is idle by design says so at its site (RN_WAIT_IDLE) and is never meant.
+ * began, or on a mutex, semaphore, wait group, once or one-shot which nobody has let go of since then or for rn_options.leak_age, if at
+ * least 100 wait so at one place (wait site and spawn site), or one has for longer than rn_options.leak_age. A wait that is idle by
+ * design says so at its site (RN_WAIT_IDLE) and is never meant.
  *
  * Unless said otherwise:
  * Suspends: no.
