@@ -1,12 +1,14 @@
 /* Mutexes, semaphores, wait groups and once, as Go's sync tests and sema_test.go know them. What
- * they guard is plain memory: under TSan a missing order is a race. */
+ * they guard is plain memory, so that under TSan a missing order is a race; what they don't is
+ * atomic. */
 #include "conformance/conformance_testing.h"
 
 /* ---- Mutexes --------------------------------------------------------------------------------- */
 
 struct hammered {
     struct rn_mutex mutex;
-    int inside, locked, refused;
+    int inside, locked;
+    _Atomic int refused;
 };
 
 static int hammers(void *arg)
@@ -51,8 +53,8 @@ SIM_TEST(locks_and_tries_of_many_never_meet_inside_a_mutex, SEEDS)
 
 struct fair {
     struct rn_mutex mutex;
-    bool stop;
-    int turns;
+    _Atomic bool stop;
+    _Atomic int turns;
 };
 
 static int keeps_it_long(void *arg)
@@ -92,7 +94,7 @@ SIM_TEST(who_comes_now_and_then_is_not_starved_by_one_that_keeps_a_mutex, SEEDS)
 
 struct taker {
     struct rn_sem sem;
-    bool has;
+    _Atomic bool has;
 };
 
 static int takes(void *arg)
@@ -106,11 +108,11 @@ static int takes(void *arg)
 
 SIM_TEST(a_unit_goes_to_who_waits_and_not_back_to_who_gives_it, SEEDS)
 {
-    struct taker first = {0}, second;
+    struct taker first = {0}, second = {0};
     SCOPE(s);
 
     OK(rn_sem_open(s, 1, &first.sem));
-    second = first;
+    second.sem = first.sem;
     for (int round = 0; round < 5; round++) {
         first.has = second.has = false;
         OK(rn_sem_take(first.sem, 1, RN_FOREVER));
@@ -134,7 +136,8 @@ enum { READERS = 8 };
 struct shelf {
     struct rn_sem sem;
     struct rn_group all_in;
-    int readers, writers, most, reads, writes;
+    int writers, writes;
+    _Atomic int readers, most, reads;
 };
 
 static int reads(void *arg)
@@ -213,7 +216,7 @@ enum { WORKERS = 16 };
 
 struct rounds {
     struct rn_group begin, end;
-    int exited;
+    _Atomic int exited;
 };
 
 static int meets_the_others(void *arg)
@@ -288,7 +291,7 @@ SIM_TEST(what_was_done_before_is_seen_after_the_wait_for_it, SEEDS)
 
 struct thing {
     struct rn_once once;
-    int tries, told;
+    _Atomic int tries, told;
 };
 
 static int is_long_at_it(void *arg)
