@@ -2,7 +2,9 @@
 """make bench-runnel: the runtime beside Go: the same works in bench/runnel and in bench/peers/goroutines.
 
 A work runs in a process of its own, cold first, then warm, ours and Go's in turn; what it added up must be the same. Both run with one
-worker (GOMAXPROCS=1) and with two; where ours takes no two workers, those rows are skipped. Of the three programs Go's better setting counts."""
+worker (GOMAXPROCS=1) and with two; where ours takes no two workers, those rows are skipped. Of the three programs Go's better setting counts.
+
+Judged is the time on the wall. On a machine that others use too, the processor's time, which is told beside, says more."""
 
 import json
 import os
@@ -57,6 +59,11 @@ def workers_taken(program):
     return [n for n in WORKERS if n not in why], why
 
 
+def processor(mine, go, scale, unit):
+    ours, theirs = (statistics.median(r["cpu"] for r in runs) for runs in (mine, go))
+    return f"processor: {number(ours * scale)} and {number(theirs * scale)} {unit}, ratio {ours / theirs:.2f}"
+
+
 class Bench:
     def __init__(self):
         self.build = build_folder()
@@ -93,8 +100,9 @@ class Bench:
             for n, goal in zip(WORKERS, goals):
                 if self.skip(name, n):
                     continue
-                mine, go = ([r["warm"] for r in got[f"{who} {n}"]] for who in ("runnel", "go"))
-                self.rows.add(f"{name}, {n} worker{'s' * (n > 1)}", "ns", mine, ("<=", goal), go, got[f"go {n}"][0]["by"])
+                mine, go = got[f"runnel {n}"], got[f"go {n}"]
+                self.rows.add(f"{name}, {n} worker{'s' * (n > 1)}", "ns", [r["warm"] for r in mine], ("<=", goal),
+                              [r["warm"] for r in go], go[0]["by"], note=processor(mine, go, 1, "ns"))
 
     def programs(self):
         for name, work, times in PROGRAMS:
@@ -104,9 +112,10 @@ class Bench:
                 if not self.skip(name, n):
                     better = min(WORKERS, key=lambda g: statistics.median(ms[f"go {g}"]["warm"]))
                     mine, go = ms[f"runnel {n}"], ms[f"go {better}"]
-                    cold = f"cold: ours {number(statistics.median(mine['cold']))}, Go {number(statistics.median(go['cold']))} ms"
+                    cold = f"cold: {number(statistics.median(mine['cold']))} and {number(statistics.median(go['cold']))} ms"
                     self.rows.add(f"{name}, {n} worker{'s' * (n > 1)}", "ms", mine["warm"], ("<=", 1 / 2), go["warm"],
-                                  f"{got[f'go {better}'][0]['by']} at {better}", note=cold)
+                                  f"{got[f'go {better}'][0]['by']} at {better}",
+                                  note=f"{cold}; {processor(got[f'runnel {n}'], got[f'go {better}'], times / 1e6, 'ms')}")
             if work in FASTER:
                 speed = f"{name}, times faster at two workers than at one"
                 if 2 in self.not_taken:

@@ -48,10 +48,15 @@ void work_parked(struct run *run);
 void work_wake(struct run *run);
 void work_wake_bare(struct run *run);
 
-static inline int64_t clock_ns(void)
+static inline int64_t clock_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t clock_ns(void)
+{
+    return clock_of(CLOCK_MONOTONIC);
 }

@@ -37,36 +37,42 @@ static const struct work {
     {"wake-bare", work_wake_bare, false},
 };
 
+/* Nanoseconds of one on the wall, or what the work itself measured; and of the processor, all
+ * threads. */
+struct took {
+    double wall, cpu;
+};
+
 struct bench {
     const struct work *work;
     uint64_t n, sum;
-    double cold, warm;
+    struct took cold, warm;
 };
 
 static int ascending(const void *a, const void *b)
 {
-    const double *x = a, *y = b;
+    const struct took *x = a, *y = b;
 
-    return (*x > *y) - (*x < *y);
+    return (x->wall > y->wall) - (x->wall < y->wall);
 }
 
-/* Nanoseconds of one, or what the work itself measured. */
-static double pass(struct bench *b)
+static struct took pass(struct bench *b)
 {
     struct run run = {.n = b->n, .measure = -1};
-    const int64_t start = clock_ns();
+    const int64_t start = clock_ns(), cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
 
     b->work->run(&run);
+    const int64_t used = clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     if (run.measure < 0)
         run.measure = (double)(clock_ns() - start) / (double)b->n;
     b->sum = run.sum;
-    return run.measure;
+    return (struct took){.wall = run.measure, .cpu = (double)used / (double)b->n};
 }
 
 static int bench(void *arg)
 {
     struct bench *b = arg;
-    double warm[WARM];
+    struct took warm[WARM];
 
     b->cold = b->warm = pass(b);
     if (b->work->once)
@@ -111,7 +117,8 @@ int main(int argc, char **argv)
     }
     CHECK(r == 0);
     printf("{\"work\": \"%s\", \"sum\": %" PRIu64
-           ", \"cold\": %.2f, \"warm\": %.2f, \"by\": \"runnel\"}\n",
-           b.work->name, b.sum, b.cold, b.warm);
+           ", \"cold\": %.2f, \"warm\": %.2f, \"cpu\": %.2f, "
+           "\"by\": \"runnel\"}\n",
+           b.work->name, b.sum, b.cold.wall, b.warm.wall, b.warm.cpu);
     return 0;
 }

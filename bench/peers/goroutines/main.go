@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sort"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -50,13 +51,23 @@ func check(ok bool, what string) {
 	}
 }
 
-func pass(w work, n uint64) (uint64, float64) {
-	start := time.Now()
+// Nanoseconds of one on the wall, or what the work itself measured; and of the processor, all threads.
+type took struct{ wall, cpu float64 }
+
+func cpu() int64 {
+	var u syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil, "getrusage")
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+func pass(w work, n uint64) (uint64, took) {
+	start, used := time.Now(), cpu()
 	r := w.run(n)
+	t := took{float64(time.Since(start).Nanoseconds()) / float64(n), float64(cpu()-used) / float64(n)}
 	if r.measure != 0 {
-		return r.sum, r.measure
+		t.wall = r.measure
 	}
-	return r.sum, float64(time.Since(start).Nanoseconds()) / float64(n)
+	return r.sum, t
 }
 
 func main() {
@@ -73,16 +84,17 @@ func main() {
 	runtime.GOMAXPROCS(workers)
 
 	sum, cold := pass(w, n)
-	took := []float64{cold}
+	all := []took{cold}
 	if !w.once {
-		took = took[:0]
+		all = all[:0]
 		for i := 0; i < warm; i++ {
-			var t float64
+			var t took
 			sum, t = pass(w, n)
-			took = append(took, t)
+			all = append(all, t)
 		}
-		sort.Float64s(took)
+		sort.Slice(all, func(i, j int) bool { return all[i].wall < all[j].wall })
 	}
-	fmt.Printf("{\"work\": %q, \"sum\": %d, \"cold\": %.2f, \"warm\": %.2f, \"by\": %q}\n", args[0], sum, cold, took[len(took)/2],
-		runtime.Version())
+	middle := all[len(all)/2]
+	fmt.Printf("{\"work\": %q, \"sum\": %d, \"cold\": %.2f, \"warm\": %.2f, \"cpu\": %.2f, \"by\": %q}\n", args[0], sum, cold.wall,
+		middle.wall, middle.cpu, runtime.Version())
 }
