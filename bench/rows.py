@@ -19,10 +19,10 @@ def cpu_of(pid):
     return time.clock_gettime((~pid) << 3 | 2)
 
 
-def rounds(**measures):
-    """Each measure RUNS times, in turn, so that a busy moment of the machine falls on all: {name: values}."""
+def rounds(runs=RUNS, **measures):
+    """Each measure so many times, in turn, so that a busy moment of the machine falls on all: {name: values}."""
     out = {name: [] for name in measures}
-    for _ in range(RUNS):
+    for _ in range(runs):
         for name, measure in measures.items():
             with tempfile.TemporaryDirectory() as folder:
                 out[name].append(measure(folder))
@@ -41,8 +41,8 @@ class Rows:
         self.path = os.path.join(build, "bench", name + ".jsonl")
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
 
-    def add(self, row, unit, ours, goal, peer=None, peer_name=None):
-        """`ours` and `peer` are lists of runs."""
+    def add(self, row, unit, ours, goal, peer=None, peer_name=None, note=None):
+        """`ours` and `peer` are lists of runs; `note` is told beside and not judged."""
         ours = statistics.median(ours)
         peer = statistics.median(peer) if peer else None
         ratio = ours / peer if peer else None
@@ -50,7 +50,7 @@ class Rows:
         sign, bound = goal
         met = judged <= bound if sign == "<=" else judged >= bound
         self.rows.append({"row": row, "unit": unit, "ours": ours, "peer": peer, "peer_name": peer_name, "ratio": ratio,
-                          "goal": f"{sign}{number(bound)}" + (f" {unit}" if ratio is None else ""), "met": met})
+                          "goal": f"{sign}{number(bound)}" + (f" {unit}" if ratio is None else ""), "met": met, **({"note": note} if note else {})})
 
     def skip(self, row, why):
         self.rows.append({"row": row, "skipped": why})
@@ -69,7 +69,7 @@ class Rows:
     def line(r):
         if "skipped" in r:
             return f"{r['row']}: skipped: {r['skipped']}"
-        verdict = "met" if r["met"] else "missed"
+        verdict = ("met" if r["met"] else "missed") + (f"; {r['note']}" if "note" in r else "")
         ours = f"{r['row']}: ours {number(r['ours'])} {r['unit']}"
         if r["peer"] is None:
             return f"{ours}, goal {r['goal']}: {verdict}"

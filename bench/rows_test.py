@@ -31,6 +31,11 @@ class Lines(tap.Tests):
         assert not met and out == "speed: ours 99000 per second, goal >=100000 per second: missed\n", out
         assert lines[0]["peer"] is None and not lines[0]["met"], lines
 
+    def test_a_note_stands_at_the_end_of_its_row(self):
+        met, out, lines = self.printed(lambda r: r.add("work", "us", [2], ("<=", 3), note="cold 9 us"))
+        assert met and out == "work: ours 2 us, goal <=3 us: met; cold 9 us\n", out
+        assert lines[0]["note"] == "cold 9 us", lines
+
     def test_a_missing_peer_is_said_and_misses_nothing(self):
         met, out, _ = self.printed(lambda r: r.skip("work", "no go toolchain"))
         assert met and out == "work: skipped: no go toolchain\n", out
