@@ -55,7 +55,7 @@ static void agent_start(struct world *w)
     struct ft_text_error err = {""};
 
     w->agent = calloc(1, sizeof(*w->agent));
-    w->source.file = strdup(testing_path("@/agent.yaml"));
+    w->source = (struct ft_settings_source){.file = strdup(testing_path("@/agent.yaml"))};
     OK(ft_settings_read(w->source.file, NULL, &w->settings, &err));
     if (ft_agent_open(&w->source, &w->settings, w->agent, &err) < 0)
         FAIL("%s", err.text);
