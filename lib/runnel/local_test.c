@@ -53,6 +53,34 @@ SIM_TEST(each_task_has_values_of_its_own_until_it_ends, 50)
     OK(rn_scope_close(s));
 }
 
+static void opens(void *value)
+{
+    struct rn_scope s;
+
+    OK(rn_scope_open(0, &s));
+    OK(rn_local_set(&noted, value));
+}
+
+static const struct rn_local opening = {.destroy = opens};
+
+static int has_one_that_opens(void *arg)
+{
+    (void)arg;
+    return rn_local_set(&opening, &one);
+}
+
+SIM_TEST(what_a_destructor_opens_and_sets_is_taken_down_too, 10)
+{
+    struct rn_scope s;
+
+    destroyed = last = 0;
+    OK(rn_scope_open(0, &s));
+    OK(rn_go(s, has_one_that_opens, NULL, NULL, 0));
+    OK(rn_scope_close(s));
+    EQ(destroyed, 1);
+    EQ(last, 1);
+}
+
 static _Atomic int order;
 
 static void ends_late(void *value)

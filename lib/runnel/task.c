@@ -110,6 +110,20 @@ static int id_take(struct rn_runtime *rt, uint32_t *ret_id)
     return 0;
 }
 
+/* What a destructor opens, takes or sets on the way is taken down too. */
+static void task_take_down(struct rn__task *t)
+{
+    do {
+        rn__scopes_close_opened(t);
+        rn__locals_end(t);
+        if (t->n_mutexes)
+            rn__mutexes_abandon(t);
+        if (t->fds)
+            rn__fds_close_list(t->home->rt, &t->fds);
+        rn__ends_close_owner(rn__task_owner(t));
+    } while (!list_empty(&t->opened) || t->locals || t->n_mutexes || t->fds);
+}
+
 static void task_main(void *arg)
 {
     struct rn__task *t = arg;
@@ -119,13 +133,7 @@ static void task_main(void *arg)
     rn__san_acquire(&t->home->loop.coarse); /* what callbacks did since the spawn */
     t->result = t->fn(t->arg);
 
-    rn__scopes_close_opened(t);
-    rn__locals_end(t);
-    if (t->n_mutexes)
-        rn__mutexes_abandon(t);
-    if (t->fds)
-        rn__fds_close_list(t->home->rt, &t->fds);
-    rn__ends_close_owner(rn__task_owner(t));
+    task_take_down(t);
     rn__san_release(t->scope);
     rn__san_release(t->home->rt);
     rn__san_release(t->stack.bottom); /* the next task on this stack comes after us */
