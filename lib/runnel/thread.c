@@ -48,11 +48,12 @@ static void unref_unlock(struct rn_thread *th)
     free(th);
 }
 
-static void ring_locked(const struct rn_thread *th)
+static int ring_locked(const struct rn_thread *th)
 {
     const uint64_t one = 1;
+    ssize_t n = rn_sys_write(th->eventfd, &one, sizeof(one));
 
-    (void)rn_sys_write(th->eventfd, &one, sizeof(one));
+    return n < 0 ? (int)n : 0;
 }
 
 /* ---- the proxy ------------------------------------------------------------------------------- */
@@ -160,14 +161,18 @@ int rn_thread_attach_at(const struct rn_site *site, struct rn_scope scope,
 
 static int call_locked(struct rn_thread *th, int (*fn)(void *arg), void *arg)
 {
+    int r;
+
     if (th->state == ENDED)
         return -ESHUTDOWN;
     if (th->state != IDLE)
         return -EBUSY;
+    r = ring_locked(th);
+    if (r < 0)
+        return r;
     th->fn = fn;
     th->arg = arg;
-    th->state = ASKED;
-    ring_locked(th);
+    th->state = ASKED; /* the proxy comes when the lock is free */
     while (th->state != DONE && th->state != ENDED)
         pthread_cond_wait(&th->changed, &th->lock);
     if (th->state == DONE)
@@ -189,14 +194,18 @@ int rn_thread_call(struct rn_thread *th, int (*fn)(void *arg), void *arg)
 
 int rn_thread_detach(struct rn_thread *th)
 {
+    int r = 0;
+
     pthread_mutex_lock(&th->lock);
-    if (th->state != IDLE && th->state != ENDED) {
-        pthread_mutex_unlock(&th->lock);
-        return -EBUSY;
-    }
-    th->detached = true;
     if (th->state == IDLE)
-        ring_locked(th);
+        r = ring_locked(th);
+    else if (th->state != ENDED)
+        r = -EBUSY;
+    if (r < 0) {
+        pthread_mutex_unlock(&th->lock);
+        return r;
+    }
+    th->detached = true; /* the proxy looks when the lock is free */
     unref_unlock(th);
     return 0;
 }

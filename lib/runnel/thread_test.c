@@ -154,6 +154,41 @@ TEST(who_comes_when_the_runtime_has_gone_is_told)
     OK(rn_thread_detach(outlives.th));
 }
 
+static void *rings_in_vain(void *arg)
+{
+    struct plain *p = arg;
+    int n = 7;
+
+    rn_fault_set(RN_SYS_write, EIO, 1);
+    ERR(rn_thread_send(p->th, p->tx, &n, RN_FOREVER), EIO);
+    rn_fault_set(RN_SYS_write, EIO, 1);
+    ERR(rn_thread_detach(p->th), EIO);
+    OK(rn_thread_send(p->th, p->tx, &n, RN_FOREVER)); /* it is as it was */
+    OK(rn_thread_detach(p->th));
+    p->done = true;
+    return NULL;
+}
+
+TASK_TEST(a_thread_that_cannot_ring_is_told_and_does_not_wait)
+{
+    struct plain p = {0};
+    struct rn_scope s;
+    struct rn_rx rx;
+    int n = 0;
+
+    OK(rn_scope_open(0, &s));
+    OK(rn_chan_open(sizeof(int), 1, &p.tx, &rx));
+    const struct rn_end end = rn_end_tx(p.tx);
+    OK(rn_thread_attach(s, &end, 1, &p.th));
+    EQ(pthread_create(&p.id, NULL, rings_in_vain, &p), 0);
+    OK(rn_rx_recv(rx, &n, RN_FOREVER));
+    EQ(n, 7);
+    TASK_UNTIL(p.done);
+    EQ(pthread_join(p.id, NULL), 0);
+    OK(rn_scope_close(s));
+    OK(rn_rx_close(rx));
+}
+
 TASK_TEST(misuse_of_an_attached_thread_is_an_error)
 {
     struct rn_scope s;

@@ -30,13 +30,13 @@ RN_API int rn_thread_attach_at(const struct rn_site *site, struct rn_scope scope
                                struct rn_thread **ret_thread);
 
 /* The thread needs it no more; also after its scope or the runtime has ended. The task ends, and what it holds is closed.
- * Returns: 0, -EBUSY (another thread is inside of a call).
+ * Returns: 0; -EBUSY (another thread is inside of a call), or the error of an eventfd's write: nothing has changed then.
  * From:    anywhere. */
 RN_API int rn_thread_detach(struct rn_thread *thread);
 
 /* Run fn(arg) as the task of this thread: there it may do whatever a task may.
  * Returns: what fn returned; -EPERM, -EBUSY (another thread is inside of a call), -ESHUTDOWN (the task has ended), -ECANCELED (it ended before fn
- *          began).
+ *          began), or the error of an eventfd's write.
  * Owner:   of `arg`, the thread, which waits. */
 RN_API int rn_thread_call(struct rn_thread *thread, int (*fn)(void *arg), void *arg);
 
