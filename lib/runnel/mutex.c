@@ -105,4 +105,5 @@ void rn__mutexes_abandon(struct rn__task *t)
         }
         rn__sync_unlock(&call);
     }
+    t->n_mutexes = 0; /* others may have closed some of them */
 }

@@ -227,7 +227,10 @@ int rn__sync_open(const struct rn_site *site, struct rn_scope handle, enum rn__s
 static void close_locked(struct rn__sync_call *call)
 {
     struct rn__sync *s = call->sync;
+    struct rn__task *t = rn__task_self();
 
+    if (t && atomic_load(&s->kind) == RN__SYNC_MUTEX && rn__sync_holder(s) == rn__task_owner(t))
+        t->n_mutexes--;
     atomic_store(&s->gen, atomic_load(&s->gen) + 1);
     rn__sync_holder_set(s, 0);
     rn__sync_serve_all_locked(call, -EBADF);
