@@ -108,8 +108,8 @@ static int park(const struct rn_site *site, struct rn_fd h, struct rn__fd *f, un
 {
     int r = dir == DIR_WRITE ? want_out(f, true) : 0;
 
-    if (r < 0)
-        return r;
+    if (r < 0) /* out of epoll already: it was closed after the attempt */
+        return atomic_load(&f->word) & RN__FD_CLOSING ? -EBADF : r;
     r = park_published(site, h, f, dir, deadline);
     rn__fd_waiter_set(f, dir, (struct rn__key){0});
     if (dir == DIR_WRITE && !(atomic_load(&f->word) & RN__FD_CLOSING))
