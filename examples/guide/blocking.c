@@ -30,6 +30,7 @@ static int ticks(void *arg)
 static int app(void *arg)
 {
     struct rn_class *slow = NULL;
+    struct rn_scope scope = {0};
     struct job job = {0};
     int fds[2], r = rn_sys_pipe2(fds, 0);
 
@@ -39,10 +40,13 @@ static int app(void *arg)
     job.fd = fds[0];
     r = rn_class_open("slow", 2, &slow); /* at most two of its calls at once */
     if (r == 0)
-        r = rn_go(rn_scope_self(), ticks, &fds[1], NULL, 0);
+        r = rn_scope_open(RN_SCOPE_WAIT_ALL, &scope);
+    if (r == 0)
+        r = rn_go(scope, ticks, &fds[1], NULL, 0);
     if (r == 0)
         r = rn_blocking(slow, reads, &job);
     printf("the call returned %d: %s\n", r, job.answer);
+    rn_scope_closep(&scope); /* `fds` is looked at until here */
     rn_class_closep(&slow);
     (void)rn_sys_close(fds[0]);
     (void)rn_sys_close(fds[1]);

@@ -50,24 +50,41 @@ static int asks(struct sockaddr_in *addr)
     return n < 0 ? (int)n : 0;
 }
 
-static int app(void *arg)
+/* A socket that listens where the kernel likes; `addr` becomes where. */
+static int listening(struct sockaddr_in *addr, struct rn_fd *ret_fd)
 {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(addr);
-    struct rn_fd listener;
+    socklen_t len = sizeof(*addr);
     int number = rn_sys_socket(AF_INET, SOCK_STREAM, 0);
-    int r = number < 0 ? number : rn_sys_bind(number, (struct sockaddr *)&addr, sizeof(addr));
+    int r = number < 0 ? number : rn_sys_bind(number, (struct sockaddr *)addr, sizeof(*addr));
 
-    (void)arg;
     if (r == 0)
         r = rn_sys_listen(number, 16);
     if (r == 0)
-        r = rn_sys_getsockname(number, (struct sockaddr *)&addr, &len);
+        r = rn_sys_getsockname(number, (struct sockaddr *)addr, &len);
     if (r == 0)
-        r = adopted(number, RN_FD_LISTENER, &listener);
+        return adopted(number, RN_FD_LISTENER, ret_fd);
+    if (number >= 0)
+        (void)rn_sys_close(number);
+    return r;
+}
+
+static int app(void *arg)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct rn_fd listener;
+    struct rn_scope scope;
+    int r = listening(&addr, &listener);
+
+    (void)arg;
     if (r == 0)
-        r = rn_go(rn_scope_self(), serves, &listener, NULL, 0);
-    return r == 0 ? asks(&addr) : r;
+        r = rn_scope_open(RN_SCOPE_WAIT_ALL, &scope);
+    if (r < 0)
+        return r;
+    r = rn_go(scope, serves, &listener, NULL, 0);
+    if (r == 0)
+        r = asks(&addr);
+    rn_scope_closep(&scope); /* `listener` is looked at until here */
+    return r;
 }
 
 int main(void)
