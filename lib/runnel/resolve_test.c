@@ -54,7 +54,7 @@ static int keeps_busy(void *arg)
     return rn_blocking(h->class, holds, h);
 }
 
-TASK_TEST(a_lookup_that_takes_too_long_is_left_to_the_pool)
+TASK_TEST(a_lookup_that_gets_no_thread_in_time_is_taken_back)
 {
     struct hold h = {0};
     struct rn_addr a[1];

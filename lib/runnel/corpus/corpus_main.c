@@ -30,7 +30,7 @@ static enum kind kind_of(const struct program *p)
     return p->like ? ENDS : HEALTHY;
 }
 
-/* The worst of all seeds; the numbers of dead and suspect must be the same in each. */
+/* The worst of all seeds. */
 static struct outcome judge(const struct program *p, unsigned long seeds)
 {
     struct outcome worst = {0};
@@ -106,15 +106,20 @@ int main(int argc, char **argv)
                speaks = strcmp(mode, "-v") == 0;
     const char *seeds = getenv("SEEDS");
     struct totals totals[N_KINDS] = {0};
+    const unsigned long n_seeds = seeds ? strtoul(seeds, NULL, 10) : 10;
     int bad = 0;
 
+    if (n_seeds == 0) {
+        fprintf(stderr, "SEEDS must be a number from 1 on\n");
+        return 2;
+    }
     if (taps)
         printf("1..%zu\n", n_programs);
     for (size_t i = 0; i < n_programs; i++) {
         const struct program *p = &programs[i];
         if (!strstr(p->name, only))
             continue;
-        const struct outcome o = judge(p, seeds ? strtoul(seeds, NULL, 10) : 10);
+        const struct outcome o = judge(p, n_seeds);
         const bool right = count(&totals[kind_of(p)], &o);
         bad |= !right;
         if (taps)

@@ -111,10 +111,16 @@ static bool seeds_pass(uint64_t first, uint64_t last)
 static bool fault_found(enum fault fault, char *text, size_t n)
 {
     struct random_program p;
+    int status;
 
     progress->seed = 1;
-    if (child_do(NULL, FAULT_SEEDS, fault) == 0) {
+    status = child_do(NULL, FAULT_SEEDS, fault);
+    if (status == 0) {
         snprintf(text, n, "not found by %d seeds", FAULT_SEEDS);
+        return false;
+    }
+    if (!WIFEXITED(status)) { /* it must be the comparison that finds it */
+        snprintf(text, n, "seed %llu ends by signal %d", (unsigned long long)progress->seed, WTERMSIG(status));
         return false;
     }
     program_make(&p, progress->seed);
