@@ -57,7 +57,7 @@ RN_API int rn_fd_number(struct rn_fd fd);
 /* Each tries first and waits only on EAGAIN.
  * Suspends: until the descriptor is ready or `deadline` passes.
  * Returns:  a count (0: end of file; a short one is a success), rn_fd_accept() a number, rn_fd_connect() 0; or -ETIMEDOUT, -ECANCELED,
- *           -EBADF, -EBUSY, or the error of the system call.
+ *           -EBADF, -EBUSY, -EPERM (no task), or the error of the system call.
  * Owner:    of an accepted number, the caller.
  * From:     a task. */
 #define rn_fd_read(fd, buf, n, deadline) rn_fd_read_at(RN_SITE(), fd, buf, n, deadline)
@@ -80,7 +80,7 @@ RN_API int     rn_fd_connect_at(const struct rn_site *site, struct rn_fd fd, con
 /* Wait until the direction may be ready (spurious wake-ups are possible). Edge-triggered: who uses the number itself goes on
  * until -EAGAIN before it waits again.
  * Suspends: until an edge comes or `deadline` passes.
- * Returns:  0, -ETIMEDOUT, -ECANCELED, -EBADF, -EBUSY.
+ * Returns:  0, -ETIMEDOUT, -ECANCELED, -EBADF, -EBUSY, -EPERM (no task).
  * From:     a task. */
 #define rn_fd_wait(fd, dir, deadline) rn_fd_wait_at(RN_SITE(), fd, dir, deadline)
 RN_API int rn_fd_wait_at(const struct rn_site *site, struct rn_fd fd, enum rn_fd_dir dir, rn_time deadline);

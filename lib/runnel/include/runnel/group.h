@@ -36,7 +36,7 @@ RN_API int rn_group_add(struct rn_group group, uint32_t n);
  * Returns:  0, -EINVAL (nothing was to be done), -EBADF, -EPERM. */
 RN_API int rn_group_done(struct rn_group group);
 
-/* Wait for zero; a deadline of 0 only looks, and is no cancellation point.
+/* Wait for zero; a deadline of 0 only looks, and is no cancellation point and lets nobody else run.
  * Suspends: until the count is zero or `deadline` passes.
  * Returns:  0, -ETIMEDOUT, -ECANCELED, -EBADF (closed, also meanwhile), -EPERM. */
 #define rn_group_wait(group, deadline) rn_group_wait_at(RN_SITE(), group, deadline)

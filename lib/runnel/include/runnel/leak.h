@@ -2,8 +2,9 @@
  *
  * Dead is a proof: the least fix-point over ownership. Live are running and runnable tasks and those that wait for something from outside
  * (a descriptor, a timer, a deadline, a blocking job); and whoever waits on an object that a live or unknown holder can serve. The rest
- * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm, but for one thing that nobody can see: a
- * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it. A cancel doesn't count as help.
+ * can never wake. A candidate is confirmed by a second pass with unchanged epochs, so there is no false alarm, but for two things that nobody can see: a
+ * stranger that remembers the bare number of a dead task's end-point may still rn_tx_dup() it, and one that remembers that of an empty scope may still
+ * rn_go() a task into it which serves what the scope owns. A cancel doesn't count as help.
  *
  * Suspect is a hint: tasks that wait without a deadline on end-points whose peers' holders have not used theirs since the wait
  * began, or on a mutex, semaphore, wait group, once or one-shot which nobody has let go of since then or for rn_options.leak_age, if at

@@ -33,7 +33,7 @@ RN_API int rn_mutex_open_at(const struct rn_site *site, struct rn_scope scope, s
  * Returns:  0, -EPERM, -EBADF. */
 RN_API int rn_mutex_close(struct rn_mutex mutex);
 
-/* Lock; a deadline of 0 only tries, and is no cancellation point.
+/* Lock; a deadline of 0 only tries, and is no cancellation point and lets nobody else run.
  * Suspends: until the holder and those who came before have unlocked it, or `deadline` passes.
  * Returns:  0, -ETIMEDOUT, -ECANCELED, -EDEADLK (the caller holds it), -EOWNERDEAD (a task ended as its holder; it stays so until it is
  *           closed), -EBADF (closed, also meanwhile), -EPERM. */

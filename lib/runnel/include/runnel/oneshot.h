@@ -32,7 +32,7 @@ RN_API int rn_oneshot_close(struct rn_oneshot oneshot);
  * Returns:  0, -EALREADY, -EBADF, -EPERM. */
 RN_API int rn_oneshot_set(struct rn_oneshot oneshot);
 
-/* Wait for it; a deadline of 0 only looks, and is no cancellation point.
+/* Wait for it; a deadline of 0 only looks, and is no cancellation point and lets nobody else run.
  * Suspends: until it is set or `deadline` passes.
  * Returns:  0, -ETIMEDOUT, -ECANCELED, -EBADF (closed, also meanwhile), -EPERM. */
 #define rn_oneshot_wait(oneshot, deadline) rn_oneshot_wait_at(RN_SITE(), oneshot, deadline)

@@ -15,7 +15,7 @@ struct rn_addr {
  * order in which they should be tried. `dns` bounds how many such calls run at once.
  * Suspends: until there is an answer or `deadline` passes; a call that has begun ends by itself then.
  * Returns:  how many, at least 1; -ENOENT (no such name, or service), -EAGAIN (no name server answers now), -EIO (they failed), -EINVAL
- *           (max is 0), -ENOMEM, -ETIMEDOUT, -ECANCELED, -EPERM (no task).
+ *           (max is 0 or no int; the class is being closed, or another runtime's), -ENOMEM, -ETIMEDOUT, -ECANCELED, -EPERM (no task).
  * Owner:    of the class and the texts, the caller; the texts are copied.
  * From:     a task. */
 #define rn_resolve(dns, host, service, ret, max, deadline) \

@@ -27,7 +27,7 @@ RN_API int rn_sem_open_at(const struct rn_site *site, struct rn_scope scope, uin
  * Returns:  0, -EPERM, -EBADF. */
 RN_API int rn_sem_close(struct rn_sem sem);
 
-/* Take units, all at once; a deadline of 0 only tries, and is no cancellation point.
+/* Take units, all at once; a deadline of 0 only tries, and is no cancellation point and lets nobody else run.
  * Suspends: until so many are free and those who came before have theirs, or `deadline` passes.
  * Returns:  0, -ETIMEDOUT, -ECANCELED, -EINVAL (no units), -EBADF (closed, also meanwhile), -EPERM. */
 #define rn_sem_take(sem, units, deadline) rn_sem_take_at(RN_SITE(), sem, units, deadline)

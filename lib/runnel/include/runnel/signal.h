@@ -30,7 +30,7 @@ RN_API int rn_signals_open(const sigset_t *set, struct rn_fd *ret_fd);
 
 /* Wait for one.
  * Suspends: until one has come or `deadline` passes.
- * Returns:  the signal's number, -ETIMEDOUT, -ECANCELED, -EBADF, -EIO. */
+ * Returns:  the signal's number, -ETIMEDOUT, -ECANCELED, -EBADF, -EBUSY (another task waits), -EPERM (no task), -EIO. */
 RN_API int rn_signals_wait(struct rn_fd fd, rn_time deadline);
 
 struct rn_signal {
@@ -42,7 +42,7 @@ struct rn_signal {
 /* Start a task in `scope` that reads the signals of the set and sends each to a channel of struct rn_signal. The process has one such
  * reader for each signal. Nothing is thrown away while the receiver is busy: signals stay pending, and the kernel counts a
  * repeated one once. It ends with its scope; or at the next signal after the receiver has closed.
- * Returns: 0, -EBUSY (somebody in the process reads one of them, or dumps at SIGQUIT), -EINVAL (the set is empty, or one isn't blocked), -ENOMEM,
+ * Returns: 0, -EBUSY (another such reader in the process has one of them, or the dump at SIGQUIT), -EINVAL (the set is empty, or one isn't blocked), -ENOMEM,
  *          -EMFILE, -ENFILE, and what rn_go() returns.
  * Owner:   of the receiver, the caller. */
 #define rn_signal_open(scope, set, ret_rx) rn_signal_open_at(RN_SITE(), scope, set, ret_rx)
