@@ -364,6 +364,17 @@ int ft_agent_set_blob(struct ft_registry *r, struct ft_blob **slot, struct rn_sl
     return 1;
 }
 
+/* Does what should be there come from elsewhere now: another version, another error? */
+static bool origin_differs(const struct ft_agent *a, const struct ft_desired *d,
+                           const struct ft_blob *error)
+{
+    if (a->render_error != error || !a->version != !d->version)
+        return true;
+    return a->version &&
+           (a->version->head.number != d->version->head.number ||
+            strcmp(a->version->head.configuration, d->version->head.configuration) != 0);
+}
+
 /* The same assignment may come to mean other content: a template whose values changed. Then it is
  * offered again. */
 static void desire_locked(struct ft_agent *a, const struct ft_desired *d)
@@ -389,11 +400,15 @@ int ft_registry_desire(struct ft_registry *r, const struct ft_uuid *uid, struct 
     if (a) {
         old = a->rendered;
         old_version = a->version;
+        const bool differs = origin_differs(a, d, error);
+        const uint8_t shown = a->shown_status;
         desire_locked(a, d);
         struct ft_blob *old_error = a->render_error;
         a->render_error = error;
         error = old_error;
         ft_agent_settle_locked(r, a);
+        if (differs && shown != FT_STATUS_UNSET && shown == a->shown_status)
+            publish_status_locked(r, a); /* the same word, of something else */
         if (ft_agent_offer_due_locked(a))
             conn = a->conn;
         ft_agent_unlock(r, a);

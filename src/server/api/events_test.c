@@ -198,6 +198,26 @@ TASK_TEST(a_push_is_told_as_a_version_a_group_and_the_reports_of_its_agents)
     }
 }
 
+TASK_TEST(the_same_status_of_another_version_or_for_another_reason_is_told_again)
+{
+    static const char *const reasons[] = {"no such variable: a", "no such variable: b"};
+    BENCH(b);
+    TAIL(t, &b, "?types=config", NULL);
+    struct ft_uuid uid = bench_agent(&b, 1, "web-1", NULL);
+
+    for (uint64_t i = 0; i < 4; i++) {
+        struct ft_desired d = {.assignment = 100 + i, .error = strdup(reasons[i / 2])};
+        OK(ft_registry_desire(b.registry, &uid, &d)); /* each reason twice: told once */
+    }
+    for (size_t i = 0; i < 2; i++) {
+        expect(&t, "config", "status");
+        STREQ(text_of(&t, "status"), "FAILED");
+        STREQ(text_of(&t, "error"), reasons[i]);
+    }
+    put(&b, "x");
+    expect(&t, "config", "version"); /* nothing was between */
+}
+
 TASK_TEST(a_group_that_is_made_changed_and_deleted_is_told)
 {
     BENCH(b);
