@@ -4,7 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
+
+#include <base/clock.h>
 
 #include <proto/frame.h>
 #include <proto/heartbeat.h>
@@ -14,7 +15,7 @@
 #include "fleet.h"
 
 #define ATTRIBUTES_MAX (FT_FLEET_LABELS_MAX + 3)
-#define FRAME_HEAD     (FT_FRAME_PREFIX_LEN + 1)
+#define FRAME_HEAD (FT_FRAME_PREFIX_LEN + 1)
 #define CAPABILITIES                                                                               \
     (FT_AGENT_REPORTS_STATUS | FT_AGENT_ACCEPTS_REMOTE_CONFIG |                                    \
      FT_AGENT_REPORTS_EFFECTIVE_CONFIG | FT_AGENT_REPORTS_REMOTE_CONFIG |                          \
@@ -23,10 +24,10 @@
 /* ---- attributes ---- */
 
 struct attributes {
-    Opamp__Proto__KeyValue  items[ATTRIBUTES_MAX];
-    Opamp__Proto__AnyValue  values[ATTRIBUTES_MAX];
+    Opamp__Proto__KeyValue items[ATTRIBUTES_MAX];
+    Opamp__Proto__AnyValue values[ATTRIBUTES_MAX];
     Opamp__Proto__KeyValue *list[ATTRIBUTES_MAX];
-    size_t                  n;
+    size_t n;
 };
 
 static void attribute_add(struct attributes *a, const char *key, const char *value)
@@ -144,14 +145,6 @@ int ft_compose_goodbye(struct ft_sim *sim, struct ft_buf *out)
 }
 
 /* ---- the heartbeat ---- */
-
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* The next samples into the fleet's scratch: one process each, and numbers that move. */
 static int samples_encode(struct ft_sim *sim)

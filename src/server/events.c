@@ -19,6 +19,7 @@
 #include <runnel/lock.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 
 #define RECORDS_DEFAULT 8192
 #define BYTES_DEFAULT ((size_t)1 << 20)
@@ -184,14 +185,6 @@ static struct rn_slice cut(struct rn_slice s, size_t max)
     while (max > 0 && (s.data[max] & 0xc0) == 0x80)
         max--;
     return rn_slice(s.data, max);
-}
-
-static int64_t wall_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void ft_events_add(struct ft_events *e, const struct ft_event *event)

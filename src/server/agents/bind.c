@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/log.h>
 
 #include <proto/names.h>
@@ -43,7 +44,7 @@ static void bind_locked(struct ft_session *s, struct ft_agent *a, struct ft_blob
     s->waits_until = 0;
     a->conn = s->conn;
     a->transport = (uint8_t)s->transport;
-    a->connected_since_ms = ft_wall_ms();
+    a->connected_since_ms = wall_ms();
     a->bits &= ~(uint32_t)(FT_AGENT_CONFIG_KNOWN | FT_AGENT_SAYS_GOODBYE | FT_AGENT_OFFERED);
     a->bits |= FT_AGENT_DIRTY;
     a->remote_address = *address;

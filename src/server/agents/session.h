@@ -65,7 +65,7 @@ struct ft_session {
     uint32_t bits;
     enum ft_transport transport;
     uint32_t settings_offered; /* heartbeat, s, that was offered on this connection; 0: none */
-    rn_time full_at; /* when the token for ReportFullState is ours; 0: none is reserved */
+    rn_time full_at;           /* when the token for ReportFullState is ours; 0: none is reserved */
     /* Until when we wait for a remote_config_status; without an agent: for a message. 0: we don't.
      */
     rn_time waits_until;
@@ -111,7 +111,6 @@ void ft_session_unbind(struct ft_session *s);
 bool ft_session_take_state_locked(struct ft_session *s, struct ft_incoming *in);
 /* It did not tell its remote_config_status in time: it has never had a configuration. */
 void ft_session_assume_unconfigured_locked(struct ft_session *s);
-int64_t ft_wall_ms(void);
 
 /* outbox.c: gather what is due for the agent (under its lock), and send it. */
 void ft_outbox_gather_locked(struct ft_session *s, struct ft_outgoing *out);

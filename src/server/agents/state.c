@@ -1,19 +1,12 @@
 /* What a message changes in the record: OpAMP's compressed status, piece by piece. A piece that is
  * absent is unchanged, but in a message that holds the whole state: there it does not exist. */
 #include <string.h>
-#include <time.h>
+
+#include <base/clock.h>
 
 #include <proto/names.h>
 
 #include "agents/session.h"
-
-int64_t ft_wall_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* The new one goes into the record, the old one with the message. */
 static bool exchange(struct ft_blob **slot, struct ft_blob **in)
@@ -239,7 +232,7 @@ bool ft_session_take_state_locked(struct ft_session *s, struct ft_incoming *in)
 
     take_capabilities_locked(a, in->head.capabilities);
     a->last_seen = rn_loop_now();
-    a->last_seen_ms = ft_wall_ms();
+    a->last_seen_ms = wall_ms();
     bool whole = take_sequence_locked(s, in);
     bool described = in->full ? take_full_locked(s, in, whole) : false;
 

@@ -7,38 +7,30 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <base/assert.h>
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/log.h>
 
 #include "changes.h"
 
-#define MAGIC           0x726f6c6cu
+#define MAGIC 0x726f6c6cu
 #define AGENTS_PER_TURN 32
-#define SWEEP_RETRY     (1 * RN_S)
+#define SWEEP_RETRY (1 * RN_S)
 
 struct rollout {
     RN_MAGIC;
 
     /* set once */
     struct ft_rollout_options options;
-    struct rn_rx              changes;
-    int64_t                   started_ms; /* wall clock */
+    struct rn_rx changes;
+    int64_t started_ms; /* wall clock */
 
     /* the task only */
     rn_time next_sweep;
-    bool    short_of_memory;
+    bool short_of_memory;
 };
-
-static int64_t wall_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* When a group's assignment was made, on the clock of deadlines; 0: before this process. */
 static rn_time assigned_since(const struct rollout *ro, const struct ft_group *group)
@@ -114,7 +106,7 @@ static int sweep(struct rollout *ro)
 {
     CLEANUP(freep) struct ft_uuid *uids = NULL;
     size_t n = 0;
-    int    r = ft_registry_uids(ro->options.registry, &uids, &n);
+    int r = ft_registry_uids(ro->options.registry, &uids, &n);
 
     ro->short_of_memory = r < 0;
     for (size_t i = 0; i < n; i++) {
@@ -142,7 +134,7 @@ static int take_changes(struct rollout *ro, struct ft_uuid uid)
 static int rollout_run(struct rollout *ro)
 {
     struct ft_uuid uid;
-    int            r = 1; /* whoever is in the registry already */
+    int r = 1; /* whoever is in the registry already */
 
     for (;;) {
         if (r == 1) {
@@ -167,7 +159,7 @@ static int rollout_run(struct rollout *ro)
 static int rollout_main(void *arg)
 {
     struct rollout *ro = arg;
-    int             r;
+    int r;
 
     RN_CHECK(ro, MAGIC);
     r = rollout_run(ro);
@@ -180,9 +172,9 @@ int ft_rollout_start(struct rn_scope scope, const struct ft_rollout_options *opt
                      struct rn_rx changes)
 {
     static const struct rn_task_options task = {.name = "rollout", .stack = RN_STACK_64K};
-    const struct rn_end                 ends[] = {rn_end_rx(changes)};
-    struct rollout                     *ro = calloc(1, sizeof(*ro));
-    int                                 r;
+    const struct rn_end ends[] = {rn_end_rx(changes)};
+    struct rollout *ro = calloc(1, sizeof(*ro));
+    int r;
 
     if (!ro)
         return -ENOMEM;

@@ -16,17 +16,17 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <sqlite3.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 
 #include <runnel/task.h>
 
 #include "exporter/path.h"
 
-#define SWEEP_ROWS  500 /* deleted at a time: some milliseconds */
+#define SWEEP_ROWS 500  /* deleted at a time: some milliseconds */
 #define SWEEP_PAGES 256 /* given back at a time */
 #define SWEEP_AGAIN (20 * RN_MS)
 #define SWEEP_PAUSE (60 * RN_S)
@@ -295,14 +295,6 @@ static int sqlite_send(void *arg, const struct ft_rows *in, struct rn_slice body
 }
 
 /* ---- what is too old ---- */
-
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Delete some rows from before `limit_ms`. Returns SQLITE_OK, or what went wrong. */
 static int rows_expire(struct self *self, int64_t limit_ms, int *ret_n)

@@ -2,9 +2,9 @@
 #include "metrics/lane_internal.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include <base/assert.h>
+#include <base/clock.h>
 #include <base/log.h>
 
 #include <runnel/loop.h>
@@ -18,14 +18,6 @@
 #define CLOSE_TIME_MAX (5 * RN_S)
 
 /* ---- State and words ------------------------------------------------------------------------ */
-
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void lane_set_error(struct ft_lane *l, const char *prefix, const char *text)
 {

@@ -11,16 +11,17 @@
 #include <string.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 
 #include <model/rendered.h>
 
 /* ---- Reading ---- */
 
 struct group_row {
-    char     selector[FT_SELECTOR_LEN_MAX + 1];
-    int64_t  priority, version; /* version: row id, 0: none */
+    char selector[FT_SELECTOR_LEN_MAX + 1];
+    int64_t priority, version; /* version: row id, 0: none */
     uint64_t assignment, revision;
-    int64_t  assigned_ms, created_ms, updated_ms;
+    int64_t assigned_ms, created_ms, updated_ms;
 };
 
 static int group_row(struct ft_store *s, struct rn_slice name, struct group_row *ret)
@@ -47,10 +48,10 @@ static int group_row(struct ft_store *s, struct rn_slice name, struct group_row 
 static int variables_load(struct ft_store *s, struct rn_slice group, struct ft_attrs **ret)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
-    CLEANUP(ft_buf_fini) struct ft_buf  texts = FT_BUF_INIT(FT_ATTRS_BYTES_MAX);
-    CLEANUP(freep) struct ft_attr      *items = calloc(FT_ATTRS_MAX, sizeof(*items));
+    CLEANUP(ft_buf_fini) struct ft_buf texts = FT_BUF_INIT(FT_ATTRS_BYTES_MAX);
+    CLEANUP(freep) struct ft_attr *items = calloc(FT_ATTRS_MAX, sizeof(*items));
     size_t n = 0, at = 0;
-    int    r = items ? ft__sql(s, FT_SQL_VARIABLES, &stmt, "s", group) : -ENOMEM;
+    int r = items ? ft__sql(s, FT_SQL_VARIABLES, &stmt, "s", group) : -ENOMEM;
 
     if (r < 0)
         return r;
@@ -79,7 +80,7 @@ static int variables_load(struct ft_store *s, struct rn_slice group, struct ft_a
 static int group_load(struct ft_store *s, struct rn_slice name, struct ft_group **ret)
 {
     CLEANUP(ft_group_unrefp) struct ft_group *g = calloc(1, sizeof(*g));
-    CLEANUP(freep) struct group_row          *row = calloc(1, sizeof(*row));
+    CLEANUP(freep) struct group_row *row = calloc(1, sizeof(*row));
     int r;
 
     if (!g || !row)
@@ -114,16 +115,16 @@ static int group_load(struct ft_store *s, struct rn_slice name, struct ft_group 
 
 /* The names and revisions first, since loading a group uses statements of its own. */
 struct listed {
-    char     name[FT_NAME_MAX + 1];
+    char name[FT_NAME_MAX + 1];
     uint64_t revision;
 };
 
 static int list_groups(struct ft_store *s, struct listed **ret, size_t *ret_n)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
-    CLEANUP(freep) struct listed       *list = NULL;
+    CLEANUP(freep) struct listed *list = NULL;
     size_t n = 0, room = 0;
-    int    r = ft__sql(s, FT_SQL_GROUP_LIST, &stmt, "");
+    int r = ft__sql(s, FT_SQL_GROUP_LIST, &stmt, "");
 
     if (r < 0)
         return r;
@@ -149,10 +150,10 @@ static int list_groups(struct ft_store *s, struct listed **ret, size_t *ret_n)
 int ft__groups_load(struct ft_store *s, struct ft_groups **ret)
 {
     CLEANUP(ft_groups_unrefp) struct ft_groups *t = NULL;
-    CLEANUP(freep) struct listed               *list = NULL;
-    size_t  n = 0;
+    CLEANUP(freep) struct listed *list = NULL;
+    size_t n = 0;
     int64_t epoch;
-    int     r = list_groups(s, &list, &n);
+    int r = list_groups(s, &list, &n);
 
     if (r < 0)
         return r;
@@ -166,7 +167,7 @@ int ft__groups_load(struct ft_store *s, struct ft_groups **ret)
     t->epoch = (uint64_t)epoch;
     for (size_t i = 0; i < n; i++) {
         const struct rn_slice name = rn_slice_str(list[i].name);
-        struct ft_group      *known = s->groups ? ft_groups_get(s->groups, name) : NULL;
+        struct ft_group *known = s->groups ? ft_groups_get(s->groups, name) : NULL;
 
         if (known && known->revision == list[i].revision)
             t->items[i] = ft_group_ref(known);
@@ -213,14 +214,14 @@ static int replace_variables(struct ft_store *s, struct rn_slice group,
 
 struct put_call {
     const struct ft_group_draft *draft;
-    bool                         created;
+    bool created;
 };
 
 static int write_group(struct ft_store *s, const struct ft_group_draft *d, int64_t version)
 {
-    const int64_t now = ft__wall_ms();
-    uint64_t      revision, assignment = 0;
-    int           r = ft__store_next(s, "revision", &revision);
+    const int64_t now = wall_ms();
+    uint64_t revision, assignment = 0;
+    int r = ft__store_next(s, "revision", &revision);
 
     if (r == 0 && version)
         r = ft__store_next(s, "assignment", &assignment);
@@ -235,11 +236,11 @@ static int write_group(struct ft_store *s, const struct ft_group_draft *d, int64
 
 static int put_job(struct ft_store *s, void *arg)
 {
-    struct put_call             *c = arg;
+    struct put_call *c = arg;
     const struct ft_group_draft *d = c->draft;
     CLEANUP(freep) struct group_row *row = calloc(1, sizeof(*row));
     int64_t version = 0;
-    int     r = row ? group_row(s, d->name, row) : -ENOMEM;
+    int r = row ? group_row(s, d->name, row) : -ENOMEM;
 
     if (r < 0 && r != -ENOENT)
         return r;
@@ -261,7 +262,7 @@ int ft_store_group_put(struct ft_store *s, const struct ft_group_draft *draft, b
                        struct ft_groups **ret_groups)
 {
     struct put_call c = {.draft = draft};
-    const int       r = ft__store_run(s, FT_JOB_GROUPS, put_job, &c, ret_groups);
+    const int r = ft__store_run(s, FT_JOB_GROUPS, put_job, &c, ret_groups);
 
     if (r >= 0)
         *ret_created = c.created;
@@ -270,7 +271,7 @@ int ft_store_group_put(struct ft_store *s, const struct ft_group_draft *draft, b
 
 struct delete_call {
     struct rn_slice name;
-    uint64_t        if_match;
+    uint64_t if_match;
 };
 
 static int delete_job(struct ft_store *s, void *arg)
@@ -278,7 +279,7 @@ static int delete_job(struct ft_store *s, void *arg)
     struct delete_call *c = arg;
     CLEANUP(freep) struct group_row *row = calloc(1, sizeof(*row));
     uint64_t revision;
-    int      r = row ? group_row(s, c->name, row) : -ENOMEM;
+    int r = row ? group_row(s, c->name, row) : -ENOMEM;
 
     if (r < 0)
         return r;
@@ -338,9 +339,9 @@ static int place_version(struct ft_store *s, struct object_call *c, const struct
                          const struct ft_objects *objects, int64_t *ret_id)
 {
     const struct rn_slice group = c->put->group;
-    char                  comment[FT_COMMENT_MAX + 1] = "";
-    int64_t               configuration;
-    const int             r = ft__configuration_find_or_add(s, group, &configuration);
+    char comment[FT_COMMENT_MAX + 1] = "";
+    int64_t configuration;
+    const int r = ft__configuration_find_or_add(s, group, &configuration);
 
     if (r < 0)
         return r;
@@ -355,7 +356,7 @@ static int assign(struct ft_store *s, struct rn_slice group, int64_t version,
                   uint64_t *ret_assignment)
 {
     uint64_t revision;
-    int      r = ft__store_next(s, "assignment", ret_assignment);
+    int r = ft__store_next(s, "assignment", ret_assignment);
 
     if (r < 0)
         return r;
@@ -363,17 +364,17 @@ static int assign(struct ft_store *s, struct rn_slice group, int64_t version,
     if (r < 0)
         return r;
     return ft__sql_run(s, FT_SQL_GROUP_ASSIGN, "siiii", group, version, (int64_t)*ret_assignment,
-                       ft__wall_ms(), (int64_t)revision);
+                       wall_ms(), (int64_t)revision);
 }
 
 static int object_put_job(struct ft_store *s, void *arg)
 {
     struct object_call *c = arg;
     CLEANUP(ft_version_unrefp) struct ft_version *base = NULL;
-    CLEANUP(ft_objects_fini) struct ft_objects    objects = {0};
-    CLEANUP(freep) struct group_row              *row = calloc(1, sizeof(*row));
+    CLEANUP(ft_objects_fini) struct ft_objects objects = {0};
+    CLEANUP(freep) struct group_row *row = calloc(1, sizeof(*row));
     int64_t version;
-    int     r = row ? group_row(s, c->put->group, row) : -ENOMEM;
+    int r = row ? group_row(s, c->put->group, row) : -ENOMEM;
 
     if (r < 0)
         return r;
@@ -407,7 +408,7 @@ int ft_store_object_put(struct ft_store *s, const struct ft_object_put *put,
                         struct ft_object_put_result *ret, struct ft_groups **ret_groups)
 {
     struct object_call c = {.put = put};
-    const int          r = ft__store_run(s, FT_JOB_GROUPS, object_put_job, &c, ret_groups);
+    const int r = ft__store_run(s, FT_JOB_GROUPS, object_put_job, &c, ret_groups);
 
     if (r >= 0)
         *ret = c.result;

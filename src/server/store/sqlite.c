@@ -100,7 +100,7 @@ static int sql_prepare(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, c
                        va_list *args)
 {
     sqlite3_stmt *stmt = s->statements[id];
-    int           rc;
+    int rc;
 
     if (!stmt) {
         rc = sqlite3_prepare_v3(s->db, statement_text[id], -1, SQLITE_PREPARE_PERSISTENT, &stmt,
@@ -121,7 +121,7 @@ static int sql_prepare(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, c
 int ft__sql(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, const char *types, ...)
 {
     va_list args;
-    int     r;
+    int r;
 
     va_start(args, types);
     r = sql_prepare(s, id, ret, types, &args);
@@ -149,7 +149,7 @@ int ft__sql_run(struct ft_store *s, enum ft_sql id, const char *types, ...)
 {
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
     va_list args;
-    int     r;
+    int r;
 
     va_start(args, types);
     r = sql_prepare(s, id, &stmt, types, &args);
@@ -167,7 +167,7 @@ int ft__sql_get_int(struct ft_store *s, enum ft_sql id, int64_t *ret, const char
     CLEANUP(ft__sql_done) sqlite3_stmt *stmt = NULL;
     va_list args;
     int64_t value;
-    int     r;
+    int r;
 
     va_start(args, types);
     r = sql_prepare(s, id, &stmt, types, &args);
@@ -190,7 +190,7 @@ int ft__sql_get_int(struct ft_store *s, enum ft_sql id, int64_t *ret, const char
 
 int ft__store_next(struct ft_store *s, const char *sequence, uint64_t *ret)
 {
-    int64_t   value;
+    int64_t value;
     const int r = ft__sql_get_int(s, FT_SQL_NEXT, &value, "s", rn_slice_str(sequence));
 
     if (r == 0)
@@ -208,35 +208,27 @@ struct rn_slice ft__column_slice(sqlite3_stmt *stmt, int column)
 void ft__column_text(sqlite3_stmt *stmt, int column, char *out, size_t size)
 {
     const struct rn_slice text = ft__column_slice(stmt, column);
-    const size_t          n = text.len < size ? text.len : size - 1;
+    const size_t n = text.len < size ? text.len : size - 1;
 
     memcpy(out, text.data, n);
     out[n] = '\0';
 }
 
-int64_t ft__wall_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---- A job ---- */
 
 struct job {
-    struct ft_store       *store;
+    struct ft_store *store;
     enum ft_store_job_kind kind;
-    int                  (*fn)(struct ft_store *s, void *arg);
-    void                  *arg;
-    struct ft_groups      *groups; /* counted */
-    struct ft_text_error   error;
+    int (*fn)(struct ft_store *s, void *arg);
+    void *arg;
+    struct ft_groups *groups; /* counted */
+    struct ft_text_error error;
 };
 
 static int job_body(struct job *j)
 {
     struct ft_store *s = j->store;
-    int              result, r;
+    int result, r;
 
     r = ft__sql_run(s, j->kind == FT_JOB_READ ? FT_SQL_BEGIN_READ : FT_SQL_BEGIN_WRITE, "");
     if (r < 0)
@@ -263,10 +255,10 @@ static int64_t monotonic_ns(void)
 
 static int job_main(void *arg)
 {
-    struct job      *j = arg;
+    struct job *j = arg;
     struct ft_store *s = j->store;
-    const int64_t    start = monotonic_ns();
-    const int        r = job_body(j);
+    const int64_t start = monotonic_ns();
+    const int r = job_body(j);
 
     if (r < 0) {
         if (ft_store_error_is_storage(r))
@@ -302,7 +294,7 @@ int ft__store_run(struct ft_store *s, enum ft_store_job_kind kind,
                   struct ft_groups **ret_groups)
 {
     struct job j = {.store = s, .kind = kind, .fn = fn, .arg = arg};
-    const int  r = rn_blocking(s->thread, job_main, &j);
+    const int r = rn_blocking(s->thread, job_main, &j);
 
     if (r != -ECANCELED)
         remember_outcome(s, &j, r);
@@ -318,7 +310,7 @@ int ft__store_run(struct ft_store *s, enum ft_store_job_kind kind,
 static int lock_folder(const char *dir, int *ret_fd, struct ft_text_error *reterr)
 {
     char path[4096];
-    int  fd;
+    int fd;
 
     (void)snprintf(path, sizeof(path), "%s/" FT_STORE_LOCK_FILE, dir);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -347,7 +339,7 @@ static int lock_folder(const char *dir, int *ret_fd, struct ft_text_error *reter
 static int check_ownership(sqlite3 *db)
 {
     sqlite3_stmt *stmt = NULL;
-    int64_t       application = 0, tables = 0;
+    int64_t application = 0, tables = 0;
     int rc = sqlite3_prepare_v2(
         db,
         "SELECT (SELECT count(*) FROM sqlite_schema), application_id FROM pragma_application_id",
@@ -382,7 +374,7 @@ static int database_open(const char *path, sqlite3 **ret)
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
         "PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit "
         "= 16777216;";
-    sqlite3  *db = NULL;
+    sqlite3 *db = NULL;
     int r, rc = sqlite3_open_v2(path, &db,
                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                                 ft__fault_vfs());
@@ -402,8 +394,8 @@ static int database_open(const char *path, sqlite3 **ret)
 }
 
 struct opening {
-    struct ft_store      *store;
-    const char           *dir;
+    struct ft_store *store;
+    const char *dir;
     struct ft_text_error *reterr;
 };
 
@@ -422,8 +414,8 @@ static const char *open_advice(int r)
 static int open_main(void *arg)
 {
     struct opening *o = arg;
-    char            path[4096];
-    int             r;
+    char path[4096];
+    int r;
 
     r = lock_folder(o->dir, &o->store->lock_fd, o->reterr);
     if (r < 0)
@@ -467,9 +459,9 @@ static int groups_only(struct ft_store *s, void *arg)
 int ft_store_open(const char *dir, struct ft_store **ret, struct ft_text_error *reterr)
 {
     CLEANUP(ft_store_closep) struct ft_store *s = calloc(1, sizeof(*s));
-    struct opening    o = {s, dir, reterr};
+    struct opening o = {s, dir, reterr};
     struct ft_groups *groups = NULL;
-    int               r;
+    int r;
 
     ft_text_error_set(reterr, "%s: no memory", dir);
     if (!s)

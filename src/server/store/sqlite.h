@@ -16,8 +16,8 @@
 #include "store/statements.h"
 #include "store/store.h"
 
-#define FT_STORE_FILE       "fettle.db"
-#define FT_STORE_LOCK_FILE  "fettle.lock"
+#define FT_STORE_FILE "fettle.db"
+#define FT_STORE_LOCK_FILE "fettle.lock"
 #define FT_STORE_APPLICATION 0x66746c31 /* "ftl1" in the file's header: it is ours */
 
 #define FT_STORE_VERSION_BYTES_MAX                                                                 \
@@ -26,22 +26,22 @@
 struct ft_store {
     /* set once in ft_store_open() */
     struct rn_class *thread; /* of exactly one thread */
-    int              lock_fd;
+    int lock_fd;
 
     /* the store's thread only */
-    sqlite3          *db;
-    sqlite3_stmt     *statements[FT_SQL_COUNT]; /* prepared when first used */
+    sqlite3 *db;
+    sqlite3_stmt *statements[FT_SQL_COUNT]; /* prepared when first used */
     struct ft_groups
         *groups; /* as of the last commit; counted; what did not change is taken from here */
 
     /* lock; tasks only */
-    struct rn_lock       lock;
-    bool                 failing;
+    struct rn_lock lock;
+    bool failing;
     struct ft_text_error last_error;
 
     /* any thread */
     struct rnet_histogram seconds;
-    _Atomic uint64_t      failures;
+    _Atomic uint64_t failures;
 };
 
 /* ---- The store's thread only, all below but ft__store_run(). ---- */
@@ -53,7 +53,7 @@ int ft__sqlite_error(sqlite3 *db, int rc);
  * rn_slice as blob, i int64_t, n NULL (no argument). The slices must stay until ft__sql_done(). */
 int ft__sql(struct ft_store *s, enum ft_sql id, sqlite3_stmt **ret, const char *types, ...);
 /* 1: a row; 0: the end; -Exxx. */
-int  ft__sql_step(struct ft_store *s, sqlite3_stmt *stmt);
+int ft__sql_step(struct ft_store *s, sqlite3_stmt *stmt);
 void ft__sql_done(sqlite3_stmt **stmt); /* for CLEANUP(): ready for its next use */
 /* A statement whose rows nobody reads. Returns the number of rows it changed, or -Exxx. */
 int ft__sql_run(struct ft_store *s, enum ft_sql id, const char *types, ...);
@@ -64,14 +64,13 @@ int ft__store_next(struct ft_store *s, const char *sequence, uint64_t *ret);
 
 struct rn_slice ft__column_slice(sqlite3_stmt *stmt, int column);
 /* Cut to `size` and terminated. */
-void    ft__column_text(sqlite3_stmt *stmt, int column, char *out, size_t size);
-int64_t ft__wall_ms(void);
+void ft__column_text(sqlite3_stmt *stmt, int column, char *out, size_t size);
 
 /* schema.c: run scripts[user_version..n) each in a transaction of its own. -ENOTSUP: the file is
  * newer than n. */
 int ft__schema_migrate(sqlite3 *db, const char *const scripts[], size_t n);
 extern const char *const ft__schema_scripts[];
-extern const size_t      ft__schema_count;
+extern const size_t ft__schema_count;
 
 /* versions.c, for groups.c */
 int ft__version_load(struct ft_store *s, int64_t id, struct ft_version **ret);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 
 /* ---- Configurations ---- */
 
@@ -43,7 +44,7 @@ static int configuration_add(struct ft_store *s, struct rn_slice name, struct rn
     const int r = ft__store_next(s, "revision", &revision);
 
     return r < 0 ? r
-                 : ft__sql_run(s, FT_SQL_CONFIGURATION_ADD, "ssii", name, comment, ft__wall_ms(),
+                 : ft__sql_run(s, FT_SQL_CONFIGURATION_ADD, "ssii", name, comment, wall_ms(),
                                (int64_t)revision);
 }
 
@@ -327,7 +328,7 @@ static int insert_version(struct ft_store *s, int64_t configuration, const struc
                           const struct ft_hash *content, const struct ft_objects *objects,
                           struct rn_slice comment)
 {
-    const int64_t now = ft__wall_ms();
+    const int64_t now = wall_ms();
     uint64_t      revision;
     int64_t       id;
     int           r;
