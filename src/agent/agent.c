@@ -189,5 +189,7 @@ int ft_agent_main(void *agent)
         ft_supervisor_close(&a->supervisor);
     }
     rn_class_closep(&a->files);
+    if (!ft_reload_hangs(&a->reload))
+        rn_class_closep(&a->reload.pool);
     return r;
 }

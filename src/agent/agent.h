@@ -52,5 +52,6 @@ int ft_agent_open(const struct ft_settings_source *source, const struct ft_setti
                   struct ft_agent *a, struct ft_text_error *reterr);
 void ft_agent_close(struct ft_agent *a);
 
-/* The first task of the runtime: returns when told to stop and everything has ended. */
+/* The first task of the runtime: returns when told to stop and everything has ended, but for a
+ * reading of the settings that hangs (ft_reload_hangs()): its thread cannot be joined. */
 int ft_agent_main(void *agent);

@@ -416,6 +416,7 @@ TASK_TEST(what_is_effective_is_told_by_the_settings_that_a_reload_has_just_repla
     struct rn_scope scope;
     struct world w;
 
+    test_heap_allow(8 * 1024); /* what glibc keeps for the thread that reads settings */
     world_open(&w);
     testing_write(testing_path("@/file"), "x");
     reload_begin(&w, "first"); /* nobody else holds what this one brings */

@@ -135,10 +135,15 @@ static int signals_block(void)
 
 static int work(void *arg)
 {
+    const struct ft_agent *a = arg;
     int r = rn_quit_dump_start(rn_runtime_self());
 
     if (r == 0)
         r = ft_agent_main(arg);
+    if (ft_reload_hangs(&a->reload)) {
+        log_warn("a reading of the settings hangs: leaving without it");
+        _exit(r < 0 ? EXIT_FAILED : 0);
+    }
     rn_quit_dump_stop();
     return r;
 }

@@ -2,11 +2,15 @@
 #include "reload.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <base/cleanup.h>
 #include <base/log.h>
 
 #include "agent.h"
+
+#define READ_MAX (10 * RN_S)
 
 void ft_reload_init(struct ft_reload *r, const struct ft_settings_source *source,
                     const struct ft_settings *started)
@@ -63,7 +67,7 @@ static const struct key *key_find(const char *name)
     return NULL;
 }
 
-/* ---- one reload ---- */
+/* ---- what came of it ---- */
 
 struct changes {
     const struct key *list[sizeof(keys) / sizeof(*keys)];
@@ -100,18 +104,63 @@ static void tell(const struct changes *c)
                  LOG_STR("keys", c->restart.text));
 }
 
-struct read_job {
+/* ---- reading: a job of the pool ---- */
+
+struct candidate {
     const struct ft_settings_source *source;
+    _Atomic unsigned *readings;
     struct ft_settings settings;
+    int result;
     struct ft_text_error err;
 };
 
+static void candidate_free(void *arg)
+{
+    struct candidate *c = arg;
+
+    ft_settings_fini(&c->settings);
+    atomic_fetch_sub(c->readings, 1);
+    free(c);
+}
+
+static void candidate_freep(struct candidate **c)
+{
+    if (*c)
+        candidate_free(*c);
+}
+
 static int read_job(void *arg)
 {
-    struct read_job *j = arg;
+    struct candidate *c = arg;
 
-    return ft_settings_read(j->source->file, j->source->server, &j->settings, &j->err);
+    c->result = ft_settings_read(c->source->file, c->source->server, &c->settings, &c->err);
+    return 0;
 }
+
+/* 0: *ret has been read, be it wrong. Else the error of the call. */
+static int candidate_read(struct ft_agent *a, struct candidate **ret)
+{
+    int r = a->reload.pool ? 0 : rn_class_open("settings", 1, &a->reload.pool);
+    struct candidate *c = r < 0 ? NULL : calloc(1, sizeof(*c));
+
+    if (!c)
+        return r < 0 ? r : -ENOMEM;
+    c->source = a->reload.source;
+    c->readings = &a->reload.readings;
+    atomic_fetch_add(c->readings, 1);
+    r = FT_OUTSIDE(&a->monitor, rn_blocking_owned(a->reload.pool, read_job, c, candidate_free,
+                                                  rn_after(READ_MAX)));
+    if (r == 0)
+        *ret = c;
+    return r;
+}
+
+bool ft_reload_hangs(const struct ft_reload *r)
+{
+    return atomic_load(&r->readings) > 0;
+}
+
+/* ---- one reload ---- */
 
 /* Put `s`, which is taken over in every case, in force. 0, -ECANCELED. */
 static int settings_take(struct ft_agent *a, struct ft_settings *s)
@@ -146,14 +195,20 @@ int ft_reload_if_asked(void *agent)
 
     if (!a->reload.asked)
         return 0;
+    CLEANUP(candidate_freep) struct candidate *c = NULL;
+
     a->reload.asked = false;
-    struct read_job j = {.source = a->reload.source};
-    int r = FT_OUTSIDE(&a->monitor, rn_blocking(a->files, read_job, &j));
-    if (r == 0)
-        return settings_take(a, &j.settings);
+    int r = candidate_read(a, &c);
     if (r == -ECANCELED)
         return r;
+    if (r == 0 && c->result == 0) {
+        struct ft_settings settings = c->settings;
+        c->settings = (struct ft_settings){0};
+        return settings_take(a, &settings);
+    }
     log_error("settings not reloaded, the old ones stay",
-              LOG_STR("why", j.err.text[0] ? j.err.text : strerror(-r)));
+              LOG_STR("why", r == 0 && c->err.text[0] ? c->err.text
+                             : r == -ETIMEDOUT ? "the settings cannot be read: in vain for 10 s"
+                                               : strerror(r < 0 ? -r : -c->result)));
     return 0;
 }

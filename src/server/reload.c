@@ -11,12 +11,14 @@
 #include "pipeline.h"
 
 #define READ_MAX (10 * RN_S)
+
 /* ---- reading: a job of the pool ---- */
 
 /* All that a HUP brings, before anything of it is in force. */
 struct candidate {
     const struct ft_settings_source *source;
     const char *token_path;
+    _Atomic unsigned *readings;
     struct ft_settings settings;
     struct ft_pipeline pipeline;
     char token[FT_TOKEN_SIZE];
@@ -31,6 +33,7 @@ static void candidate_free(void *arg)
     ft_pipeline_fini(&c->pipeline);
     ft_settings_fini(&c->settings);
     explicit_bzero(c->token, sizeof(c->token));
+    atomic_fetch_sub(c->readings, 1);
     free(c);
 }
 
@@ -62,10 +65,11 @@ static int candidate_read(struct ft_reload *r, struct candidate **ret, struct ft
     }
     c->source = r->source;
     c->token_path = r->token_path;
+    c->readings = &r->readings;
+    atomic_fetch_add(&r->readings, 1);
     struct candidate *given = TAKE(c);
     int e = rn_blocking_owned(r->files, read_job, given, candidate_free, rn_after(READ_MAX));
     if (e < 0) {
-        r->left_hanging |= e == -ETIMEDOUT;
         ft_text_error_set(reterr, "the settings cannot be read: %s", strerror(-e));
         return e;
     }
@@ -189,6 +193,8 @@ int ft_reload(struct ft_reload *r)
     struct ft_text_error why = {0};
 
     int e = candidate_read(r, &c, &why);
+    if (e == -ECANCELED)
+        return e;
     if (e < 0) {
         log_error("settings not reloaded, the old ones stay", LOG_STR("why", why.text));
         return e;

@@ -28,7 +28,9 @@ struct ft_reload {
     /* the task that reloads */
     struct ft_settings current;
     char token[FT_TOKEN_SIZE]; /* in force */
-    bool left_hanging;         /* a job did not come back in time: its thread cannot be joined */
+
+    /* files that are being read, also by a job that was given up: its thread cannot be joined */
+    _Atomic unsigned readings;
 
     /* who reloads writes, any thread reads */
     _Atomic rn_time apply_timeout;
@@ -38,5 +40,6 @@ struct ft_reload {
 void ft_reload_init(struct ft_reload *r, const struct ft_settings *started);
 void ft_reload_fini(struct ft_reload *r);
 
-/* One HUP. What comes of it is logged. Suspends. 0; < 0: everything is as it was. */
+/* One HUP. What comes of it is logged. Suspends. 0; < 0: everything is as it was; -ECANCELED is not
+ * logged. */
 int ft_reload(struct ft_reload *r);

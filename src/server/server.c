@@ -38,6 +38,7 @@ struct ft_server {
     struct rn_class *files;  /* where a reload reads */
     struct ft_reload reload; /* settings and token in force */
     struct rn_fd signals;
+    struct rn_rx hups; /* the task that reloads */
     struct rn_scope scope;
     struct ft_budget budget;
     struct ft_events *events;
@@ -341,13 +342,34 @@ void ft_server_say_listening(const struct ft_server *s)
     fflush(stdout);
 }
 
+/* One after the other. HUPs that come meanwhile cost one more. */
+static int reload_task(void *arg)
+{
+    struct ft_server *s = arg;
+
+    while (rn_rx_recv_at(RN_WAIT_IDLE(), s->hups, NULL, RN_FOREVER) == 0)
+        (void)ft_reload(&s->reload);
+    return 0;
+}
+
+/* In a task of its own, so that a reading that hangs holds up no stop. */
+static int start_reloading(struct ft_server *s, struct rn_scope scope, struct rn_tx *ret_hups)
+{
+    int r = rn_chan_open(0, 1, ret_hups, &s->hups);
+
+    return r < 0 ? r : rn_go(scope, reload_task, s, (struct rn_end[]){rn_end_rx(s->hups)}, 1);
+}
+
 int ft_server_wait(struct ft_server *s)
 {
-    int r;
+    CLEANUP(rn_scope_closep) struct rn_scope reloading = {0};
+    CLEANUP(rn_tx_closep) struct rn_tx hups = {0};
+    int r = rn_scope_open(RN_SCOPE_WAIT_ALL, &reloading);
 
-    /* Signals that came meanwhile are one: a HUP while we reload costs one more reload. */
-    while ((r = rn_signals_wait(s->signals, RN_FOREVER)) == SIGHUP)
-        (void)ft_reload(&s->reload);
+    if (r == 0)
+        r = start_reloading(s, reloading, &hups);
+    while (r >= 0 && (r = rn_signals_wait(s->signals, RN_FOREVER)) == SIGHUP)
+        (void)rn_tx_try_send(hups, NULL);
     if (r > 0)
         log_info("stopping", LOG_STR("signal", strsignal(r)));
     return r < 0 ? r : 0;
@@ -394,7 +416,7 @@ int ft_server_stop(struct ft_server *s)
     if (e < 0)
         log_error("agents could not be saved: the next start asks them for their full state",
                   LOG_ERR(e));
-    if (r == -ETIMEDOUT || s->reload.left_hanging) {
+    if (r == -ETIMEDOUT || atomic_load(&s->reload.readings) > 0) {
         /* A call hangs, so its thread cannot be joined. What had to be kept is on disk. */
         log_warn(r == -ETIMEDOUT ? "an exporter hangs: leaving without it"
                                  : "a reading of the settings hangs: leaving without it");

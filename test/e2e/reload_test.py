@@ -71,6 +71,28 @@ class TheServer(tap.Tests):
             s.signal(signal.SIGTERM)
             equal(s.wait(), 0)
 
+    def test_a_stop_does_not_wait_for_a_reading_that_has_just_begun_to_hang(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            self.reads_in_vain(s, settings_file(f))
+            s.signal(signal.SIGTERM)
+            equal(s.wait(), 0)
+            equal(lines(s, REFUSED), [])  # it was not waited for until it was given up
+
+    @staticmethod
+    def reads_in_vain(program, path):
+        """HUP with a pipe in the file's place, which stays open and says nothing."""
+        os.remove(path)
+        os.mkfifo(path)
+        program.signal(signal.SIGHUP)
+
+        def opened():
+            try:
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads yet
+                return 0
+        return until("it reads the file", opened)
+
     def test_keys_that_need_a_restart_are_named_each_time_until_they_are_as_before(self):
         with Fleet(self.dir) as f:
             s = f.start_server()
@@ -179,6 +201,19 @@ class TheAgent(tap.Tests):
             contains(until("it is named", lambda: lines(a.program, RESTART))[0], "keys=state")
             assert not os.path.exists(os.path.join(a.dir, "elsewhere"))
             write(a.file, good)
+
+    def test_a_file_that_hangs_is_given_up_and_holds_up_neither_configurations_nor_the_stop(self):
+        with Fleet(self.dir) as f:
+            s = f.start_server()
+            a = f.start_agent().online()
+            TheServer.reads_in_vain(a.program, a.file)
+            pushed = s.push(b"meanwhile\n")
+            a.applied(pushed["hash"])  # at the latest when the reading has been given up
+            contains(until("it says so", lambda: lines(a.program, REFUSED))[0], "the settings cannot be read")
+            pushed = s.push(b"and after it\n")
+            a.applied(pushed["hash"])
+            a.program.signal(signal.SIGTERM)
+            equal(a.program.wait(), 0)
 
     def test_processes_come_change_and_go_and_the_others_run_on(self):
         with Fleet(self.dir) as f:
