@@ -57,28 +57,6 @@ static bool add_label(struct ft_fleet_options *o, const char *text)
     return true;
 }
 
-static bool set_server(struct ft_fleet_options *o, const char *text)
-{
-    if (rnet_addr_parse(text, &o->server) == 0)
-        return true;
-    say("--server %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH", text);
-    return false;
-}
-
-static bool set_pid(struct ft_fleet_options *o, const char *text)
-{
-    struct ft_usage u;
-    uint64_t pid;
-
-    if (!arg_count("pid", text, 1, INT32_MAX, &pid))
-        return false;
-    o->pid = (int)pid;
-    if (ft_usage_read(o->pid, &u) == 0)
-        return true;
-    say("--pid %s: no such process can be watched: use the server's", text);
-    return false;
-}
-
 static bool set_level(const char *text)
 {
     enum log_level level;
@@ -98,7 +76,7 @@ static bool set(void *to, int c, const char *v)
 
     switch (c) {
     case 's':
-        return set_server(o, v);
+        return command_server(v, &o->server);
     case 'n':
         return arg_count("agents", v, 1, FT_FLEET_AGENTS_MAX, &o->agents);
     case 'r':
@@ -122,7 +100,7 @@ static bool set(void *to, int c, const char *v)
     case 'T':
         return arg_duration("connect-timeout", v, &o->connect_timeout);
     case 'p':
-        return set_pid(o, v);
+        return command_pid(v, &o->pid);
     case 'g':
         return arg_count("progress", v, 1, INT64_MAX, &o->progress);
     case 'L':
@@ -189,7 +167,7 @@ int command_agents(int argc, char *argv[])
                                            .duration = 60 * RN_S,
                                            .connect_timeout = 60 * RN_S};
     log_setup(LOG_TEXT, LOG_WARN);
-    (void)set_server(&f->options, "127.0.0.1:4320");
+    (void)command_server("127.0.0.1:4320", &f->options.server);
     r = command_parse(&command, argc, argv, &f->options);
     if (r >= 0)
         return r;

@@ -5,8 +5,11 @@
 
 #include <runnel/runtime.h>
 
+#include <rnet/addr.h>
+
 #include "commands.h"
 #include "say.h"
+#include "usage.h"
 
 int command_parse(const struct command *command, int argc, char *argv[], void *to)
 {
@@ -33,6 +36,28 @@ int command_parse(const struct command *command, int argc, char *argv[], void *t
         return EXIT_USAGE;
     }
     return -1;
+}
+
+bool command_server(const char *text, struct rnet_addr *ret_addr)
+{
+    if (rnet_addr_parse(text, ret_addr) == 0)
+        return true;
+    say("--server %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH", text);
+    return false;
+}
+
+bool command_pid(const char *text, int *ret_pid)
+{
+    struct ft_usage usage;
+    uint64_t pid;
+
+    if (!arg_count("pid", text, 1, INT32_MAX, &pid))
+        return false;
+    *ret_pid = (int)pid;
+    if (ft_usage_read(*ret_pid, &usage) == 0)
+        return true;
+    say("--pid %s: no such process can be watched: use the server's", text);
+    return false;
 }
 
 static atomic_bool stop;

@@ -36,14 +36,10 @@ static const char usage[] =
 static bool set(void *to, int c, const char *v)
 {
     struct ft_flood_options *o = to;
-    uint64_t n = 0;
 
     switch (c) {
     case 's':
-        if (rnet_addr_parse(v, &o->server) == 0)
-            return true;
-        say("--server %s is no address: use 127.0.0.1:PORT, [::1]:PORT or unix:/PATH", v);
-        return false;
+        return command_server(v, &o->server);
     case 'n':
         return arg_count("clients", v, 1, 100000, &o->clients);
     case 'f':
@@ -57,10 +53,7 @@ static bool set(void *to, int c, const char *v)
     case 'd':
         return arg_duration("duration", v, &o->duration);
     case 'p':
-        if (!arg_count("pid", v, 1, INT32_MAX, &n))
-            return false;
-        o->pid = (int)n;
-        return true;
+        return command_pid(v, &o->pid);
     case 'j':
         return o->json = true;
     default:
@@ -105,7 +98,7 @@ int command_flood(int argc, char *argv[])
     f->options = (struct ft_flood_options){
         .clients = 100, .frames = 100, .rounds = 1, .window = 1, .size = 64, .duration = 60 * RN_S};
     log_setup(LOG_TEXT, LOG_WARN);
-    (void)rnet_addr_parse("127.0.0.1:10101", &f->options.server);
+    (void)command_server("127.0.0.1:10101", &f->options.server);
     r = command_parse(&command, argc, argv, &f->options);
     if (r >= 0)
         return r;

@@ -21,7 +21,7 @@ class Usage(tap.Tests):
             assert r.stdout, args
         for args in ([], ["nothing"], ["agents", "--no-such"], ["agents", "more"], ["agents", "--agents", "0"], ["agents", "--agents", "x"],
                      ["agents", "--interval", "soon"], ["agents", "--label", "x"], ["agents", "--server", "nowhere"],
-                     ["agents", "--pid", "999999999"], ["flood", "--clients", "-1"], ["flood", "--size", "1GiB"], ["flood", "more"]):
+                     ["agents", "--pid", "999999999"], ["flood", "--pid", "999999999"], ["flood", "--clients", "-1"], ["flood", "--size", "1GiB"], ["flood", "more"]):
             r = load(*args)
             equal(r.returncode, 2, f"{args}: {r.stderr}")
             assert r.stderr and not r.stdout, args
