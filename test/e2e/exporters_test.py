@@ -163,7 +163,7 @@ class StoredIsSent(tap.Tests):
         same_set_and_again(self.dir, servers.OpenSearch, "es", True)
 
 
-def trouble_of_one(folder, sick, sick_name, well, well_name, hurt, heal, states):
+def trouble_of_one(folder, sick, sick_name, well, well_name, hurt, heal, states, says="connect"):
     """Hurt one of two; the others go on; heal it, and it has everything too."""
     with World(folder, sick, well) as w:
         ill, healthy = w.backends
@@ -177,7 +177,7 @@ def trouble_of_one(folder, sick, sick_name, well, well_name, hurt, heal, states)
         w.has_all(healthy.stored, lambda: local(w.server))
         equal(w.state(well_name), "ok")
         if states:
-            contains(w.state_is(sick_name, *states)["last_error"], "")
+            contains(w.state_is(sick_name, *states)["last_error"], says)
         heal(ill)
         ledger = settled(w.server, sick_name, n)
         equal(sum(ledger["dropped"].values()), 0)

@@ -1,5 +1,6 @@
 """HUP: settings change while the programs run; what is wrong changes nothing; what needs a restart is named."""
 
+import json
 import os
 import re
 import signal
@@ -132,8 +133,9 @@ class TheServer(tap.Tests):
             contains(hup(s), "changed=nothing")
             contains(exporters(local), "removed out")
             until("it is gone", lambda: list(s.exporters()) == ["local"])
-            written = sum(len(open(os.path.join(s.data, n)).readlines()) for n in ("one.jsonl", "two.jsonl"))
-            assert written >= 2, written
+            contains(lines(s, "exporter has drained")[0], "exporter=out dropped=0")
+            written = [json.loads(line)["seq"] for n in ("one.jsonl", "two.jsonl") for line in open(os.path.join(s.data, n))]
+            equal(written, list(range(written[0], written[0] + len(written))), "no gap where the file changed, nothing twice")
             for x in s.exporters().values():
                 equal((balance(x["ledger"]), sum(x["ledger"]["dropped"].values())), (0, 0))
             newest = s.get(f"/api/v1/agents/{a.uid}/metrics")["items"][0]["seq"]

@@ -64,6 +64,9 @@ class Counted:
             self.text = f.read()
         self.table = read_table(self.text, 0)
 
+    def calls(self):
+        return sum(r.calls for r in self.table.values())
+
     def row(self, *names):
         """The sum of the rows of these calls."""
         rows = [self.table.get(n, NONE) for n in names]

@@ -70,10 +70,12 @@ class NoisySockets(tap.Tests):
         if story.sanitized():
             raise tap.Skip("a sanitizer makes system calls of its own")
 
+    def http(self):
+        return Served(self.dir, "http", [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"])
+
     def example(self, connections):
         self.setup()
-        argv = [f"{build_folder()}/http", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0"]
-        with Served(self.dir, "http", argv) as p:
+        with self.http() as p:
             within_bounds(count(self.dir, p.pid, p.at["http"], "/test", connections, debug=p.at["debug"]),
                           f"http, {connections} connections")
 
@@ -106,10 +108,11 @@ class NoisySockets(tap.Tests):
             raise tap.Skip(why)
         p = Served(self.dir, "nethttp", [program])
         try:
-            for connections in (1, 64):
-                c = count(self.dir, p.pid, p.at["http"], "/test", connections)
-                calls = c.row(*RECEIVE).calls + c.row(*SEND).calls
-                assert calls >= 2 * COUNT, f"the comparison counted too little\n{c.text}"
+            with self.http() as ours:
+                for connections in (1, 64):
+                    here, there = (count(self.dir, x.pid, x.at["http"], "/test", connections) for x in (ours, p))
+                    assert here.calls() >= 2 * COUNT, f"the comparison counted too little\n{here.text}"
+                    assert there.calls() > here.calls(), f"{connections} connections\n{here.text}\n{there.text}"
         finally:
             p.signal(signal.SIGTERM)
             p.wait()
